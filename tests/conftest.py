@@ -1,0 +1,31 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def nothing_left_behind() -> AsyncIterator[None]:
+    """After every test no task runs, and no group has a member."""
+    channel_layers.backends.clear()
+    yield
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not tasks
+    layer = get_channel_layer()
+    if isinstance(layer, InMemoryChannelLayer):
+        assert not layer.groups
+    channel_layers.backends.clear()
+    gc.collect()  # so that "never retrieved" is reported in the test that it belongs to
+
+
+@pytest.fixture
+def layer() -> InMemoryChannelLayer:
+    """The channel layer of this test."""
+    return get_channel_layer()
