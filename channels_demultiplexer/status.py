@@ -6,7 +6,7 @@ __all__ = ["StatusCodes"]
 
 
 class StatusCodes(IntEnum):
-    """HTTP status codes (RFC 9110, section 15; 429 is RFC 6585's), as a route or an error frame gives them."""
+    """The HTTP status codes (RFC 9110, section 15; 429: RFC 6585) of routes and error frames."""
 
     #: The request was carried out.
     OK = 200

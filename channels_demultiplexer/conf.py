@@ -1,0 +1,179 @@
+"""
+The settings: one table that the code, the checks and the documentation share.
+
+Each is `CHANNELS_DEMULTIPLEXER_<NAME>` in Django's settings, and an attribute of the same name in
+lower case on a demultiplexer class, which comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from .frames import CONTROL_FIELDS, Codec
+
+__all__ = ["PREFIX", "SETTINGS", "Fault", "Options", "Setting", "faults", "options_of"]
+
+PREFIX: Final = "CHANNELS_DEMULTIPLEXER_"
+
+#: The overflow policies.
+POLICIES: Final = ("pause", "reject", "close")
+
+
+class Fault(NamedTuple):
+    """What is wrong with a setting: a check's id, the setting's name, and the two sentences."""
+
+    id: str
+    name: str
+    message: str
+    hint: str
+
+
+def _key(value: Any) -> tuple[str, str] | None:
+    hint = "Give the name of a key, such as 'stream'."
+    if not isinstance(value, str):
+        return "E001", hint
+    # Not printable are control characters, and lone surrogates, which could not be written.
+    return None if value and value.isprintable() else ("E002", hint)
+
+
+def _flag(value: Any) -> tuple[str, str] | None:
+    return None if isinstance(value, bool) else ("E001", "Give True or False.")
+
+
+def _number(value: Any, types: tuple[type, ...], hint: str) -> tuple[str, str] | None:
+    if type(value) not in types:
+        return "E001", hint
+    # This way round, NaN fails too.
+    return None if 0 < value < float("inf") else ("E005", hint)
+
+
+def _seconds(value: Any) -> tuple[str, str] | None:
+    return _number(value, (int, float), "Give a positive number of seconds.")
+
+
+def _count(value: Any) -> tuple[str, str] | None:
+    return _number(value, (int,), "Give a positive integer.")
+
+
+def _policy(value: Any) -> tuple[str, str] | None:
+    hint = f"Give one of {', '.join(map(repr, POLICIES))}."
+    if not isinstance(value, str):
+        return "E001", hint
+    return None if value in POLICIES else ("E004", hint)
+
+
+class Setting(NamedTuple):
+    """A row of the table: `check` returns a check's id and a hint for a value that is wrong."""
+
+    name: str
+    default: Any
+    check: Callable[[Any], tuple[str, str] | None]
+    meaning: str
+
+
+SETTINGS: Final = (
+    Setting("MULTIPLEX_KEY", "stream", _key, "key of the stream's name"),
+    Setting("PAYLOAD_KEY", "payload", _key, "key of the JSON payload"),
+    Setting("TEXT_KEY", "text", _key, "key of opaque text"),
+    Setting("EVENT_KEY", "event", _key, "key of control events"),
+    Setting("MANAGE_ENVELOPE", True, _flag, "whether children get payloads, or whole messages"),
+    Setting("CONSUMER_CLOSE_TIMEOUT", 5, _seconds, "seconds to finish after a disconnect"),
+    Setting("STREAM_CAPACITY", 100, _count, "frames that may wait for one child"),
+    Setting("STREAM_OVERFLOW", "pause", _policy, "what a frame for a full inbox does"),
+    Setting("STALL_TIMEOUT", 10, _seconds, "seconds a full inbox may hold up the socket"),
+    Setting("MAX_STREAMS", 100, _count, "streams of a connection, eager ones not counted"),
+    Setting("MAX_FRAME_SIZE", 16777216, _count, "bytes of one message"),
+    Setting("LAZY", False, _flag, "whether fixed streams open at their first use"),
+)
+_KEY_NAMES: Final = ("MULTIPLEX_KEY", "PAYLOAD_KEY", "TEXT_KEY", "EVENT_KEY")
+
+
+class Options(NamedTuple):
+    """The settings of one connection, and the codec they make."""
+
+    multiplex_key: str
+    payload_key: str
+    text_key: str
+    event_key: str
+    manage_envelope: bool
+    consumer_close_timeout: float
+    stream_capacity: int
+    stream_overflow: str
+    stall_timeout: float
+    max_streams: int
+    max_frame_size: int
+    lazy: bool
+    codec: Codec
+
+
+def faults(values: dict[str, Any]) -> list[Fault]:
+    """Return what is wrong with `values`, a value for each name in the table."""
+    found = []
+    for setting in SETTINGS:
+        wrong = setting.check(values[setting.name])
+        if wrong is not None:
+            message = f"{values[setting.name]!r} is no value for it: {setting.meaning}."
+            found.append(Fault(wrong[0], setting.name, message, wrong[1]))
+    taken: dict[Any, str] = dict.fromkeys(CONTROL_FIELDS, "a field of control frames")
+    for name in _KEY_NAMES:
+        key = values[name]
+        if isinstance(key, str) and key in taken:
+            message = f"{key!r} is the name of {taken[key]} too."
+            found.append(Fault("E003", name, message, "Give each key a name of its own."))
+        elif isinstance(key, str):
+            taken[key] = name
+    return found
+
+
+def read(owner: object = None) -> dict[str, Any]:
+    """Return the value of each setting: `owner`'s attribute, else Django's, else the default."""
+    return {
+        setting.name: getattr(
+            owner,
+            setting.name.lower(),
+            getattr(settings, PREFIX + setting.name, setting.default),
+        )
+        for setting in SETTINGS
+    }
+
+
+def options_of(owner: type) -> Options:
+    """
+    Return the options of a connection that begins now.
+
+    Args:
+        owner: the demultiplexer class, whose attributes come before Django's settings.
+
+    Raises:
+        ImproperlyConfigured: if a value is wrong.
+    """
+    values = read(owner)
+    try:
+        return _options(*values.values())
+    except (ValueError, TypeError):  # TypeError: a value that cannot be hashed is wrong too
+        wrong = faults(values)[0]
+        raise ImproperlyConfigured(
+            f"{owner.__module__}.{owner.__qualname__}: {PREFIX}{wrong.name} or "
+            f"{wrong.name.lower()}: {wrong.message} {wrong.hint}"
+        ) from None
+
+
+@lru_cache(maxsize=128, typed=True)  # typed: to tell True from 1
+def _options(*values: Any) -> Options:
+    by_name = {setting.name: value for setting, value in zip(SETTINGS, values, strict=True)}
+    if faults(by_name):
+        raise ValueError("wrong settings")
+    codec = Codec(
+        stream_key=by_name["MULTIPLEX_KEY"],
+        payload_key=by_name["PAYLOAD_KEY"],
+        text_key=by_name["TEXT_KEY"],
+        event_key=by_name["EVENT_KEY"],
+        manage_envelope=by_name["MANAGE_ENVELOPE"],
+        max_frame_size=by_name["MAX_FRAME_SIZE"],
+    )
+    return Options(**{name.lower(): value for name, value in by_name.items()}, codec=codec)

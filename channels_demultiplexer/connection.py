@@ -1,0 +1,248 @@
+"""The streams of one socket: the table of names, the limits, and the frames that act on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from .conf import Options
+from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
+from .frames import Close, Data, Open
+from .routing import ASGIApplication, Message, Routes, Scope
+from .signals import announce, frame_rejected
+from .stream import Stream, StreamState
+
+__all__ = ["Connection"]
+
+
+class Connection:
+    """
+    What a socket keeps of its streams. Children see only a copy of its scope.
+
+    Args:
+        sender: the demultiplexer class, which signals name as their sender.
+        scope: the socket's scope.
+        send: the server's send.
+        close: closes the socket with a code and a reason.
+        routes: what the class declares.
+        options: the settings of this connection.
+        close_when_empty: whether the socket closes when the server's side has ended the last
+            stream, and none can open later.
+    """
+
+    def __init__(
+        self,
+        sender: type,
+        scope: Scope,
+        send: Callable[[Message], Awaitable[None]],
+        close: Callable[[int, str], Awaitable[None]],
+        *,
+        routes: Routes,
+        options: Options,
+        close_when_empty: bool,
+    ) -> None:
+        self.sender = sender
+        self.options = options
+        self._scope = scope
+        self._server_send = send
+        self._close_socket = close
+        self._routes = routes
+        self._eager = {} if options.lazy else routes.fixed
+        on_demand = routes.on_demand or (options.lazy and bool(routes.fixed))
+        self._close_when_empty = close_when_empty and not on_demand
+        # Sends of several tasks wait for one another: a server whose send blocks may let a later
+        # call overtake an earlier one, and a stream's close its data.
+        self._turn = asyncio.Lock()
+        # The latest life of each name, while it is not CLOSED.
+        self._streams: dict[str, Stream] = {}
+        # The lazy names that have been opened: only an `open` opens them again.
+        self._used: set[str] = set()
+        # The tasks of all children, those that are cleaning up included.
+        self._tasks: set[asyncio.Task[None]] = set()
+        # All lives that have not finished, and of these the live ones, eager and others.
+        self._unfinished: set[Stream] = set()
+        self._live_eager = 0
+        self._live_others = 0
+        #: Whether the socket has ended.
+        self.ended = False
+
+    # What a frame does.
+
+    async def deliver(self, frame: Data) -> None:
+        """
+        Put a data frame into its stream's inbox, as the overflow policy says.
+
+        Raises:
+            FrameError: if it cannot be delivered.
+        """
+        stream = self._streams.get(frame.stream) or self._first_use(frame.stream)
+        if not stream.live:
+            raise StreamNotOpen(frame.stream)
+        if not stream.offer(frame.message):
+            await self._overflow(stream, frame)
+
+    async def open(self, frame: Open) -> None:
+        """
+        Carry out a client's `open`.
+
+        Raises:
+            FrameError: if the stream cannot be opened.
+        """
+        stream = self._streams.get(frame.stream)
+        if stream is None or not stream.live:
+            application = self._routes.find(frame.stream)
+            predecessor = stream
+            stream = self._add(frame.stream, application, frame.subprotocols, frame.query)
+            if predecessor is None:
+                self._start(stream)
+            else:
+                predecessor.successor = stream
+        await stream.want()
+
+    def close(self, frame: Close) -> None:
+        """
+        Carry out a client's `close`.
+
+        Raises:
+            FrameError: if there is no open stream of the name.
+        """
+        stream = self._streams.get(frame.stream)
+        if stream is None or not stream.live:
+            self._routes.find(frame.stream)
+            raise StreamNotOpen(frame.stream)
+        stream.close(frame.code, frame.reason)
+
+    async def _overflow(self, stream: Stream, frame: Data) -> None:
+        policy = self.options.stream_overflow
+        if policy == "reject":
+            raise InboxFull(stream.name, self.options.stream_capacity)
+        if policy == "close":
+            await stream.stall()
+            return
+        try:
+            async with asyncio.timeout(self.options.stall_timeout):
+                await stream.room()
+        except TimeoutError:
+            # It may have ended, or found room, in the very moment.
+            if stream.live and not stream.offer(frame.message):
+                await stream.stall()
+            return
+        if not stream.live:
+            raise StreamNotOpen(stream.name)
+        stream.offer(frame.message)
+
+    # Opening.
+
+    def open_eager(self) -> None:
+        """Open the eager streams, once the socket has been accepted."""
+        for name, application in self._eager.items():
+            self._start(self._add(name, application, [], None))
+
+    def _first_use(self, name: str) -> Stream:
+        application = self._routes.find(name)
+        if not self.options.lazy or name not in self._routes.fixed or name in self._used:
+            raise StreamNotOpen(name)
+        stream = self._add(name, application, [], None)
+        self._start(stream)
+        return stream
+
+    def _add(
+        self, name: str, application: ASGIApplication, subprotocols: list[str], query: str | None
+    ) -> Stream:
+        limit = self.options.max_streams
+        eager = name in self._eager
+        # As many again may be cleaning up, those of eager names included: a client that opens
+        # and closes in a loop costs no more than that.
+        bounded = len(self._unfinished) - self._live_eager
+        if (self._live_others >= limit and not eager) or bounded >= 2 * limit:
+            raise TooManyStreams(name, limit)
+        scope = self._routes.child_scope(self._scope, name, subprotocols, query)
+        stream = Stream(name, application, scope, self)
+        self._streams[name] = stream
+        self._unfinished.add(stream)
+        if eager:
+            self._live_eager += 1
+        else:
+            self._live_others += 1
+        if self.options.lazy:
+            self._used.add(name)
+        return stream
+
+    def _start(self, stream: Stream) -> None:
+        if stream.state is StreamState.CLOSED:
+            # It stalled while its predecessor was ending: there is nothing to start any more.
+            self.stream_finished(stream)
+            return
+        stream.start()
+        assert stream.task is not None  # start() makes it
+        self._tasks.add(stream.task)
+        stream.task.add_done_callback(self._tasks.discard)
+
+    # The end of the socket.
+
+    def disconnect(self, message: Message) -> None:
+        """Tell every child that the socket has ended with `message`. Only the first call counts."""
+        if self.ended:
+            return
+        self.ended = True
+        for stream in list(self._unfinished):
+            stream.disconnect(message)
+
+    async def finish(self) -> None:
+        """
+        Wait until every child has finished. Call `disconnect` first.
+
+        A cancellation cancels the children, and is raised when they have finished.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        while self._tasks:
+            try:
+                await asyncio.wait(self._tasks)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                for stream in self._unfinished:
+                    stream.kill()
+        if cancelled is not None:
+            raise cancelled
+
+    # What a stream needs of its socket.
+
+    async def send(self, message: Message) -> None:
+        """Send a message to the server, after those that wait already."""
+        async with self._turn:
+            await self._server_send(message)
+
+    async def reject(self, error: FrameError) -> None:
+        """Tell the client of `error`, unless the socket has ended meanwhile."""
+        if self.ended:
+            return
+        await self.send({"type": "websocket.send", "text": self.options.codec.error(error)})
+        await announce(
+            frame_rejected,
+            self.sender,
+            stream=error.stream,
+            scope=self._scope,
+            status=error.status,
+        )
+
+    def stream_changed(self, stream: Stream, before: StreamState) -> None:
+        """Count a stream that is no longer live; forget the name of one that is closed."""
+        if before is not StreamState.CLOSING and not stream.live:
+            if stream.name in self._eager:
+                self._live_eager -= 1
+            else:
+                self._live_others -= 1
+        if stream.state is StreamState.CLOSED and self._streams.get(stream.name) is stream:
+            del self._streams[stream.name]
+
+    async def stream_ended(self, stream: Stream) -> None:
+        """Close the socket where the server's side has ended its last stream."""
+        empty = not self._live_eager and not self._live_others
+        if empty and self._close_when_empty and not self.ended:
+            await self._close_socket(stream.code, stream.reason)
+
+    def stream_finished(self, stream: Stream) -> None:
+        """Start the next life of the name, if one waits."""
+        self._unfinished.discard(stream)
+        if stream.successor is not None and not self.ended:
+            self._start(stream.successor)

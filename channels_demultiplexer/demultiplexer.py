@@ -1,0 +1,287 @@
+"""The socket: `WebsocketDemultiplexer` reads frames and hands them to the streams."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.layers import get_channel_layer
+from channels.utils import await_many_dispatch
+
+from . import jsontext
+from .conf import SETTINGS, Options, options_of
+from .connection import Connection
+from .exceptions import FrameError, MalformedFrame, StreamNotOpen
+from .frames import SUBPROTOCOL, Close, CloseCode, Data, Frame, Open, Ping, name_fault
+from .routing import ASGIApplication, Message, Receive, Routes, Scope, Send
+
+__all__ = ["WebsocketDemultiplexer"]
+
+logger = logging.getLogger("channels_demultiplexer")
+
+
+class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # untyped base
+    """
+    A consumer that puts any number of consumers behind its socket, as streams.
+
+    Any setting can be overridden for a class by an attribute of its name in lower case, such as
+    `stream_overflow = "reject"`. A subclass may override `connect`, `disconnect` and
+    `receive_json`, and have `groups` and handlers for channel-layer messages, as any consumer.
+    """
+
+    #: Stream name, or Django path pattern, to consumer class or ASGI application.
+    consumer_classes: ClassVar[Mapping[str, Any]] = {}
+    #: URL patterns, each of whose paths is a stream's name.
+    urlpatterns: ClassVar[Sequence[Any]] = ()
+    #: Whether the socket closes when the server's side has ended the last stream, and the class
+    #: declares none that could open later.
+    close_when_empty: ClassVar[bool] = True
+
+    _known_routes: ClassVar[tuple[Any, Any, Routes]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """
+        Raises:
+            ImproperlyConfigured: if the class declares its streams or settings wrongly.
+        """
+        super().__init__(*args, **kwargs)
+        self._options = self.check()
+        # The streams. None until the application is called.
+        self._connection: Connection | None = None
+        # The text message whose content receive_json has been given.
+        self._text: str | None = None
+        self._connected = False
+        self._disconnected = False
+
+    @classmethod
+    def as_asgi(cls, **initkwargs: Any) -> ASGIApplication:
+        """
+        Return an ASGI application that makes a demultiplexer for each connection.
+
+        Args:
+            initkwargs: `consumer_classes`, `urlpatterns`, `close_when_empty` and settings in
+                lower case stand for class attributes; what else there is goes to `__init__`.
+
+        Raises:
+            ImproperlyConfigured: if the streams or settings are declared wrongly.
+        """
+        attributes = {name: initkwargs.pop(name) for name in _ATTRIBUTES & initkwargs.keys()}
+        if attributes:
+            cls = type(cls.__name__, (cls,), {"__module__": cls.__module__, **attributes})
+        cls.check()
+        application: ASGIApplication = super().as_asgi(**initkwargs)
+        return application
+
+    @classmethod
+    def check(cls) -> Options:
+        """
+        Check the declarations, and return the options of a connection that begins now.
+
+        Raises:
+            ImproperlyConfigured: if the streams or settings are declared wrongly.
+        """
+        cls._routes()
+        return options_of(cls)
+
+    @classmethod
+    def _routes(cls) -> Routes:
+        """Return what the class declares: worked out once, unless the declarations are replaced."""
+        declared = (cls.consumer_classes, cls.urlpatterns)
+        known: tuple[Any, Any, Routes] | None = cls.__dict__.get("_known_routes")
+        if known is None or known[0] is not declared[0] or known[1] is not declared[1]:
+            routes = Routes(f"{cls.__module__}.{cls.__qualname__}", *declared)
+            known = cls._known_routes = (*declared, routes)
+        return known[2]
+
+    # The life of the socket.
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self._connection = Connection(
+            type(self),
+            scope,
+            send,
+            self.close,
+            routes=self._routes(),
+            options=self._options,
+            close_when_empty=self.close_when_empty,
+        )
+        self.base_send = self._connection.send
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        receivers = [receive]
+        if self.channel_layer is not None and self._has_handlers():
+            self.channel_name = await self.channel_layer.new_channel()
+            self.channel_receive = functools.partial(self.channel_layer.receive, self.channel_name)
+            receivers.append(self.channel_receive)
+        code = CloseCode.INTERNAL_ERROR
+        try:
+            await self._pump(receivers)
+        except StopConsumer:
+            code = CloseCode.NORMAL
+        except asyncio.CancelledError:
+            code = CloseCode.ABNORMAL
+            raise
+        finally:
+            await self._end(code)
+
+    def _has_handlers(self) -> bool:
+        """
+        Say whether anything of this class could come from the channel layer.
+
+        Where not, the socket doesn't listen to it: children have channels of their own, and a
+        layer that fails is their trouble alone.
+        """
+        if self.groups:
+            return True
+        own = set(dir(type(self))).difference(dir(WebsocketDemultiplexer))
+        return any(callable(getattr(type(self), name)) for name in own if not name.startswith("_"))
+
+    async def _pump(self, receivers: list[Receive]) -> None:
+        if len(receivers) > 1:
+            await await_many_dispatch(receivers, self._handle)
+        [receive] = receivers
+        while True:
+            await self._handle(await receive())
+
+    async def _handle(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "websocket.receive":
+            # Not through dispatch(), which goes to a thread and back for every message.
+            await self._receive(message)
+            return
+        if kind == "websocket.connect":
+            self._connected = True
+        elif kind == "websocket.disconnect":
+            self._disconnected = True
+            self._streams.disconnect(message)
+        await self.dispatch(message)
+
+    async def _end(self, code: CloseCode) -> None:
+        """Leave nothing behind, however the connection has ended."""
+        message = {"type": "websocket.disconnect", "code": code.value}
+        self._streams.disconnect(message)
+        try:
+            if self._connected and not self._disconnected:
+                async with asyncio.timeout(self._options.consumer_close_timeout):
+                    await self.dispatch(message)
+        except StopConsumer:
+            pass
+        except Exception:
+            # What ended the connection is more telling than what this makes of it.
+            logger.exception("the disconnect of %r failed", self.scope.get("path"))
+        finally:
+            await self._streams.finish()
+
+    @property
+    def _streams(self) -> Connection:
+        if self._connection is None:
+            raise RuntimeError(f"{type(self).__name__} has no connection yet")
+        return self._connection
+
+    # What a subclass may call and override.
+
+    async def accept(
+        self, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] | None = None
+    ) -> None:
+        """
+        Accept the socket, and open the eager streams.
+
+        Args:
+            subprotocol: the subprotocol to select; by default the demultiplexer's own, where the
+                client offers it.
+            headers: headers of the handshake's response.
+        """
+        if subprotocol is None and SUBPROTOCOL in self.scope.get("subprotocols", ()):
+            subprotocol = SUBPROTOCOL
+        await super().accept(subprotocol, headers)
+        self._streams.open_eager()
+
+    async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
+        """
+        Close the socket and every stream; before `accept`, refuse it.
+
+        Args:
+            code: the close code, 1000 by default.
+            reason: the close reason, at most 123 UTF-8 bytes.
+        """
+        given = CloseCode.NORMAL.value if code is None or code is True else code
+        self._streams.disconnect(
+            {"type": "websocket.disconnect", "code": given, "reason": reason or ""}
+        )
+        await super().close(code, reason)
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """
+        Deliver a decoded frame. Called for each text frame where a subclass overrides it.
+
+        The text that the client wrote is delivered where `content` is what it was decoded to;
+        otherwise `content` is encoded anew.
+
+        Raises:
+            FrameError: if it cannot be delivered; the client gets an error frame if it goes on
+                to the caller. So it does, with 400, for any other ValueError of a subclass.
+        """
+        text = self._text
+        encoded = json.dumps(content)
+        # The encoded forms, because to Python 1, 1.0 and True are equal.
+        if text is None or json.dumps(jsontext.decode(text)) != encoded:
+            text = encoded
+        await self._take(self._options.codec.parse(text))
+
+    # Frames.
+
+    async def _receive(self, message: Message) -> None:
+        if self._streams.ended:
+            return
+        try:
+            text = message.get("text")
+            if text is None:
+                await self._take(self._options.codec.parse_binary(message["bytes"]))
+            elif type(self).receive_json is WebsocketDemultiplexer.receive_json:
+                await self._take(self._options.codec.parse(text))
+            else:
+                await self._offer_json(text)
+        except FrameError as error:
+            await self._streams.reject(error)
+
+    async def _offer_json(self, text: str) -> None:
+        """Give a subclass the decoded frame."""
+        content = self._options.codec.decode(text)
+        self._text = text
+        try:
+            await self.receive_json(content)
+        except FrameError:
+            raise
+        except ValueError as error:
+            logger.info("receive_json refused the frame %r: %r", content, error)
+            name = content.get(self._options.multiplex_key) if isinstance(content, dict) else None
+            valid = isinstance(name, str) and name_fault(name) is None
+            raise MalformedFrame("the frame was refused", name if valid else None) from error
+        finally:
+            self._text = None
+
+    async def _take(self, frame: Frame) -> None:
+        if self._connection is None:
+            # An instance that serves nothing has no open streams.
+            raise StreamNotOpen(None if isinstance(frame, Ping) else frame.stream)
+        if isinstance(frame, Data):
+            await self._connection.deliver(frame)
+        elif isinstance(frame, Open):
+            await self._connection.open(frame)
+        elif isinstance(frame, Close):
+            self._connection.close(frame)
+        else:
+            text = self._options.codec.pong(frame)
+            await self.base_send({"type": "websocket.send", "text": text})
+
+
+#: What as_asgi() takes for class attributes.
+_ATTRIBUTES = {"consumer_classes", "urlpatterns", "close_when_empty"} | {
+    setting.name.lower() for setting in SETTINGS
+}

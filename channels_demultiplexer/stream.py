@@ -1,0 +1,374 @@
+"""
+One child application: its task, its states, and what its sends mean.
+
+A stream knows nothing of other streams. What it needs of the socket is a `Socket`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from enum import Enum, auto
+from typing import Protocol
+
+from django.urls.exceptions import Resolver404
+
+from .conf import Options
+from .exceptions import FrameError, UnknownStream
+from .frames import CloseCode
+from .inbox import Inbox
+from .routing import ASGIApplication, Message, Scope
+from .signals import announce, stream_closed, stream_opened
+
+__all__ = ["Socket", "Stream", "StreamState"]
+
+logger = logging.getLogger("channels_demultiplexer")
+
+
+class StreamState(Enum):
+    """The life of a stream as the client sees it."""
+
+    #: The child has not accepted yet.
+    OPENING = auto()
+    #: The child has accepted.
+    OPEN = auto()
+    #: The client has asked for the end, and has no answer yet.
+    CLOSING = auto()
+    #: The stream has ended. Its child may still be cleaning up.
+    CLOSED = auto()
+
+
+class Socket(Protocol):
+    """What a stream needs of the socket that it is part of."""
+
+    options: Options
+    sender: type
+
+    async def send(self, message: Message) -> None:
+        """Send a message to the server, after those that wait already."""
+
+    async def reject(self, error: FrameError) -> None:
+        """Tell the client of `error`."""
+
+    def stream_changed(self, stream: Stream, before: StreamState) -> None:
+        """Note that the state of a stream is no longer `before`."""
+
+    async def stream_ended(self, stream: Stream) -> None:
+        """Act on a stream that the server's side has ended, after the client was told."""
+
+    def stream_finished(self, stream: Stream) -> None:
+        """Note that a stream has ended and its child has finished."""
+
+
+class Stream:
+    """
+    A stream and its child.
+
+    ======== ======== =====================================================
+    from     to       when
+    ======== ======== =====================================================
+    OPENING  OPEN     the child accepts
+    OPENING, CLOSING  the client's `close` arrives (`close`)
+    OPEN
+    OPENING, CLOSED   the child closes, crashes or returns, or it stalled
+    OPEN              (`stall`), or the socket has ended (`disconnect`)
+    CLOSING  CLOSED   the child has finished, or the socket has ended
+    ======== ======== =====================================================
+
+    Args:
+        name: the stream's name.
+        application: the child.
+        scope: the child's scope.
+        socket: the socket.
+    """
+
+    __slots__ = (
+        "_application",
+        "_deadline",
+        "_envelope",
+        "_inbox",
+        "_killed",
+        "_muted",
+        "_send_error",
+        "_socket",
+        "_told",
+        "accepted",
+        "code",
+        "name",
+        "reason",
+        "scope",
+        "state",
+        "subprotocol",
+        "successor",
+        "task",
+        "wanted",
+    )
+
+    def __init__(
+        self, name: str, application: ASGIApplication, scope: Scope, socket: Socket
+    ) -> None:
+        self.name = name
+        self.scope = scope
+        self._application = application
+        self._socket = socket
+        self._envelope = socket.options.codec.envelope(name)
+        self.state = StreamState.OPENING
+        #: Whether the child has accepted; it may do so in CLOSING too.
+        self.accepted = False
+        #: What the child selected in accepting.
+        self.subprotocol: str | None = None
+        #: Whether a client's `open` waits for the child to accept.
+        self.wanted = False
+        #: How the stream ended. Set in CLOSING and CLOSED.
+        self.code: int = CloseCode.NORMAL
+        self.reason = ""
+        #: The next life of the name, which starts when this one has finished.
+        self.successor: Stream | None = None
+        #: Runs the child. None until `start`.
+        self.task: asyncio.Task[None] | None = None
+        self._inbox = Inbox(socket.options.stream_capacity)
+        # Whether the child has been told to end.
+        self._told = False
+        # Whether what the child sends is dropped.
+        self._muted = False
+        # Runs out when the child has had its time to end. None until it is to end.
+        self._deadline: asyncio.TimerHandle | None = None
+        self._killed = False
+        # What the server's send raised last.
+        self._send_error: BaseException | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether the stream is opening or open."""
+        return self.state in (StreamState.OPENING, StreamState.OPEN)
+
+    # What the socket does to the stream.
+
+    def start(self) -> None:
+        """Start the child. A predecessor of the same name must have finished."""
+        self.task = asyncio.create_task(self._run())
+        if self._told:
+            self._set_deadline()
+
+    def offer(self, message: Message) -> bool:
+        """Put a data frame into the inbox; return False where it is full. Only while live."""
+        return self._inbox.put(message)
+
+    async def room(self) -> None:
+        """Wait until the inbox has room, or the stream is no longer live."""
+        while self.live and self._inbox.full:
+            await self._inbox.room()
+
+    async def want(self) -> None:
+        """Answer a client's `open`, now or when the child accepts. Only while live."""
+        if self.accepted:
+            await self._send_text(self._socket.options.codec.opened(self.name, self.subprotocol))
+        else:
+            self.wanted = True
+
+    def close(self, code: int, reason: str) -> None:
+        """Carry out a client's `close`, which is answered when the child has finished."""
+        self._leave(StreamState.CLOSING, code, reason)
+        self._tell({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+    async def stall(self) -> None:
+        """End the stream because its inbox stayed full. Only while live."""
+        self._inbox.clear()
+        await self._end(CloseCode.TRY_AGAIN_LATER, "")
+
+    def disconnect(self, message: Message) -> None:
+        """End the stream because the socket has ended with `message`, its websocket.disconnect."""
+        self._muted = True
+        if self.state is not StreamState.CLOSED:
+            self._leave(StreamState.CLOSED, message.get("code", CloseCode.NO_STATUS), "")
+        self._tell(message)
+
+    def kill(self) -> None:
+        """Cancel the child. Its task is still to be awaited."""
+        if self.task is not None:
+            self._killed = True
+            self.task.cancel()
+
+    # What the child calls.
+
+    async def send(self, message: Message) -> None:
+        """
+        Take a message of the child. Returns when the server has taken it.
+
+        Raises:
+            RuntimeError: if it has not accepted, or accepts twice, or the message has no meaning.
+        """
+        if self._muted:
+            return
+        kind = message["type"]
+        if kind == "websocket.send":
+            if not self.accepted:
+                raise RuntimeError(f"stream {self.name!r}: websocket.send before websocket.accept")
+            text = message.get("text")
+            if text is not None:
+                await self._send_text(self._envelope.text(text))
+            else:
+                data = self._envelope.bytes(message["bytes"])
+                await self._send({"type": "websocket.send", "bytes": data})
+        elif kind == "websocket.accept":
+            await self._accept(message.get("subprotocol"))
+        elif kind == "websocket.close":
+            await self._child_close(message.get("code"), message.get("reason") or "")
+        else:
+            raise RuntimeError(f"stream {self.name!r}: no message of the type {kind!r} is expected")
+
+    # What the child's messages mean.
+
+    async def _accept(self, subprotocol: str | None) -> None:
+        if self.accepted:
+            raise RuntimeError(
+                f"stream {self.name!r}: websocket.accept, but it has accepted already"
+            )
+        answer = self._socket.options.codec.opened(self.name, subprotocol)
+        self.accepted = True
+        self.subprotocol = subprotocol
+        if self.state is StreamState.OPENING:
+            self._set_state(StreamState.OPEN)
+        self._inbox.accept()
+        if self.wanted:
+            self.wanted = False
+            await self._send_text(answer)
+        await announce(stream_opened, self._socket.sender, stream=self.name, scope=self.scope)
+
+    async def _child_close(self, code: int | None, reason: str) -> None:
+        if self.state is StreamState.CLOSING:
+            self._muted = True  # the client's close is answered with the client's code
+        else:
+            await self._end(self._own_code() if code is None else code, reason)
+
+    def _own_code(self) -> CloseCode:
+        """The code for an end for which the child gives none."""
+        return CloseCode.NORMAL if self.accepted else CloseCode.REFUSED
+
+    # The ends.
+
+    async def _end(self, code: int, reason: str) -> None:
+        """End the stream from the server's side: tell the client, and the child."""
+        answer = self._socket.options.codec.closed(self.name, code, reason)
+        self._muted = True
+        self._leave(StreamState.CLOSED, code, reason)
+        self._tell({"type": "websocket.disconnect", "code": code, "reason": reason})
+        await self._send_text(answer)
+        await self._socket.stream_ended(self)
+
+    def _tell(self, message: Message) -> None:
+        """Give the child its websocket.disconnect, if it has none, and its time to end."""
+        if not self._told:
+            self._told = True
+            self._inbox.disconnect(message)
+        self._set_deadline()
+
+    def _leave(self, state: StreamState, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        self._set_state(state)
+        self._inbox.wake()
+
+    def _set_state(self, state: StreamState) -> None:
+        before = self.state
+        logger.debug("stream %r: %s -> %s", self.name, before.name, state.name)
+        self.state = state
+        self._socket.stream_changed(self, before)
+
+    def _set_deadline(self) -> None:
+        if self._deadline is None and self.task is not None and not self.task.done():
+            timeout = self._socket.options.consumer_close_timeout
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(timeout, self._expire)
+
+    def _clear_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _expire(self) -> None:
+        """Cancel a child that has not ended in time, again and again if it goes on."""
+        logger.warning(
+            "stream %r of %r did not end within %s seconds and is cancelled",
+            self.name,
+            self.scope.get("path"),
+            self._socket.options.consumer_close_timeout,
+        )
+        self._deadline = None
+        self._set_deadline()
+        self.kill()
+
+    async def _run(self) -> None:
+        """Run the child, and conclude the stream when it has finished."""
+        code: int = CloseCode.INTERNAL_ERROR
+        missed = False
+        try:
+            await self._application(self.scope, self._inbox.receive, self.send)
+            code = self._own_code()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it raises ends its stream alone
+            missed = isinstance(error, Resolver404) and not self._inbox.started
+            if not missed:
+                self._log_crash(error)
+        try:
+            await self._conclude(code, missed)
+        finally:
+            self._clear_deadline()
+            self._send_error = None  # its traceback leads back here
+            self._socket.stream_finished(self)
+
+    async def _conclude(self, code: int, missed: bool) -> None:
+        """Tell the client what it has not been told of the end."""
+        self._muted = True
+        # From here on only the end of the socket limits the time: the client may read slowly.
+        self._clear_deadline()
+        if self.task is not None and self.task.cancelling():
+            # A cancellation that the child did not live to see is not for what follows.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        try:
+            if self.state is StreamState.CLOSING:
+                self._set_state(StreamState.CLOSED)
+                codec = self._socket.options.codec
+                await self._send_text(codec.closed(self.name, self.code, self.reason))
+            elif missed and self.live:
+                self._leave(StreamState.CLOSED, CloseCode.REFUSED, "")
+                await self._socket.reject(UnknownStream(self.name))
+                await self._socket.stream_ended(self)
+            elif self.live:
+                await self._end(code, "")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the task ends here in any case
+            self._log_crash(error)
+        await announce(
+            stream_closed,
+            self._socket.sender,
+            stream=self.name,
+            scope=self.scope,
+            code=self.code,
+            opened=self.accepted,
+        )
+
+    def _log_crash(self, error: BaseException) -> None:
+        if self._killed and isinstance(error, asyncio.CancelledError):
+            return
+        if error is self._send_error:
+            # The server refused to send, as it does when the client has gone.
+            logger.debug("stream %r could not send: %r", self.name, error)
+            return
+        logger.error("stream %r of %r crashed", self.name, self.scope.get("path"), exc_info=error)
+
+    # Sending to the server.
+
+    async def _send_text(self, text: str) -> None:
+        await self._send({"type": "websocket.send", "text": text})
+
+    async def _send(self, message: Message) -> None:
+        try:
+            await self._socket.send(message)
+        except Exception as error:
+            self._send_error = error
+            raise
