@@ -39,7 +39,7 @@ def check_demultiplexers(
 ) -> list[CheckMessage]:
     """Check what demultiplexer classes declare (E006). A class with subclasses may be abstract."""
     found: list[CheckMessage] = []
-    for demultiplexer in _leaves(WebsocketDemultiplexer):
+    for demultiplexer in dict.fromkeys(_leaves(WebsocketDemultiplexer)):
         try:
             demultiplexer.check()
         except ImproperlyConfigured as error:

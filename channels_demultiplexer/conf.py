@@ -38,7 +38,9 @@ def _key(value: Any) -> tuple[str, str] | None:
     if not isinstance(value, str):
         return "E001", hint
     # Not printable are control characters, and lone surrogates, which could not be written.
-    return None if value and value.isprintable() else ("E002", hint)
+    # msgspec takes no name that JSON has to escape.
+    writable = value.isprintable() and not {'"', "\\"} & set(value)
+    return None if value and writable else ("E002", hint)
 
 
 def _flag(value: Any) -> tuple[str, str] | None:

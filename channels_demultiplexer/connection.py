@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from .conf import Options
 from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
 from .frames import Close, Data, Open
-from .routing import ASGIApplication, Message, Routes, Scope
+from .routing import ASGIApplication, Message, Routes, Scope, Send
 from .signals import announce, frame_rejected
 from .stream import Stream, StreamState
 
@@ -23,7 +22,6 @@ class Connection:
         sender: the demultiplexer class, which signals name as their sender.
         scope: the socket's scope.
         send: the server's send.
-        close: closes the socket with a code and a reason.
         routes: what the class declares.
         options: the settings of this connection.
         close_when_empty: whether the socket closes when the server's side has ended the last
@@ -34,8 +32,7 @@ class Connection:
         self,
         sender: type,
         scope: Scope,
-        send: Callable[[Message], Awaitable[None]],
-        close: Callable[[int, str], Awaitable[None]],
+        send: Send,
         *,
         routes: Routes,
         options: Options,
@@ -45,7 +42,6 @@ class Connection:
         self.options = options
         self._scope = scope
         self._server_send = send
-        self._close_socket = close
         self._routes = routes
         self._eager = {} if options.lazy else routes.fixed
         on_demand = routes.on_demand or (options.lazy and bool(routes.fixed))
@@ -68,9 +64,12 @@ class Connection:
 
     # What a frame does.
 
-    async def deliver(self, frame: Data) -> None:
+    def deliver(self, frame: Data) -> Stream | None:
         """
-        Put a data frame into its stream's inbox, as the overflow policy says.
+        Put a data frame into its stream's inbox.
+
+        Returns:
+            None, or the stream if its inbox is full: `overflow` is to deliver the frame then.
 
         Raises:
             FrameError: if it cannot be delivered.
@@ -78,8 +77,32 @@ class Connection:
         stream = self._streams.get(frame.stream) or self._first_use(frame.stream)
         if not stream.live:
             raise StreamNotOpen(frame.stream)
-        if not stream.offer(frame.message):
-            await self._overflow(stream, frame)
+        return None if stream.offer(frame.message) else stream
+
+    async def overflow(self, stream: Stream, frame: Data) -> None:
+        """
+        Deal with a data frame for a full inbox as the overflow policy says.
+
+        Raises:
+            FrameError: if it cannot be delivered.
+        """
+        policy = self.options.stream_overflow
+        if policy == "reject":
+            raise InboxFull(stream.name, self.options.stream_capacity)
+        if policy == "close":
+            await stream.stall()
+            return
+        try:
+            async with asyncio.timeout(self.options.stall_timeout):
+                await stream.room()
+        except TimeoutError:
+            # It may have ended, or found room, in the very moment.
+            if stream.live and not stream.offer(frame.message):
+                await stream.stall()
+            return
+        if not stream.live:
+            raise StreamNotOpen(stream.name)
+        stream.offer(frame.message)
 
     async def open(self, frame: Open) -> None:
         """
@@ -111,25 +134,6 @@ class Connection:
             self._routes.find(frame.stream)
             raise StreamNotOpen(frame.stream)
         stream.close(frame.code, frame.reason)
-
-    async def _overflow(self, stream: Stream, frame: Data) -> None:
-        policy = self.options.stream_overflow
-        if policy == "reject":
-            raise InboxFull(stream.name, self.options.stream_capacity)
-        if policy == "close":
-            await stream.stall()
-            return
-        try:
-            async with asyncio.timeout(self.options.stall_timeout):
-                await stream.room()
-        except TimeoutError:
-            # It may have ended, or found room, in the very moment.
-            if stream.live and not stream.offer(frame.message):
-                await stream.stall()
-            return
-        if not stream.live:
-            raise StreamNotOpen(stream.name)
-        stream.offer(frame.message)
 
     # Opening.
 
@@ -164,7 +168,7 @@ class Connection:
             self._live_eager += 1
         else:
             self._live_others += 1
-        if self.options.lazy:
+        if self.options.lazy and name in self._routes.fixed:
             self._used.add(name)
         return stream
 
@@ -180,6 +184,12 @@ class Connection:
 
     # The end of the socket.
 
+    async def close_socket(self, code: int, reason: str) -> None:
+        """Close the socket, or refuse it where it has not been accepted."""
+        self.disconnect({"type": "websocket.disconnect", "code": code, "reason": reason})
+        message = {"type": "websocket.close", "code": code}
+        await self.send({**message, "reason": reason} if reason else message)
+
     def disconnect(self, message: Message) -> None:
         """Tell every child that the socket has ended with `message`. Only the first call counts."""
         if self.ended:
@@ -194,16 +204,16 @@ class Connection:
 
         A cancellation cancels the children, and is raised when they have finished.
         """
-        cancelled: asyncio.CancelledError | None = None
+        cancelled = False
         while self._tasks:
             try:
                 await asyncio.wait(self._tasks)
-            except asyncio.CancelledError as error:
-                cancelled = error
+            except asyncio.CancelledError:
+                cancelled = True
                 for stream in self._unfinished:
                     stream.kill()
-        if cancelled is not None:
-            raise cancelled
+        if cancelled:
+            raise asyncio.CancelledError
 
     # What a stream needs of its socket.
 
@@ -239,7 +249,7 @@ class Connection:
         """Close the socket where the server's side has ended its last stream."""
         empty = not self._live_eager and not self._live_others
         if empty and self._close_when_empty and not self.ended:
-            await self._close_socket(stream.code, stream.reason)
+            await self.close_socket(stream.code, stream.reason)
 
     def stream_finished(self, stream: Stream) -> None:
         """Start the next life of the name, if one waits."""

@@ -43,7 +43,19 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     #: declares none that could open later.
     close_when_empty: ClassVar[bool] = True
 
+    # Whether a subclass has what could handle a message of the channel layer. Where not, and
+    # without groups, the socket doesn't listen to the layer: children have channels of their
+    # own, and a layer that fails is their trouble alone.
+    _has_handlers: ClassVar[bool] = False
+
     _known_routes: ClassVar[tuple[Any, Any, Routes]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = set(dir(cls)).difference(dir(WebsocketDemultiplexer))
+        cls._has_handlers = any(
+            callable(getattr(cls, name)) for name in own if not name.startswith("_")
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """
@@ -56,6 +68,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         self._connection: Connection | None = None
         # The text message whose content receive_json has been given.
         self._text: str | None = None
+        # Whether the class has been told of the connect, and of the disconnect.
         self._connected = False
         self._disconnected = False
 
@@ -107,7 +120,6 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             type(self),
             scope,
             send,
-            self.close,
             routes=self._routes(),
             options=self._options,
             close_when_empty=self.close_when_empty,
@@ -115,7 +127,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         self.base_send = self._connection.send
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         receivers = [receive]
-        if self.channel_layer is not None and self._has_handlers():
+        if self.channel_layer is not None and (self.groups or self._has_handlers):
             self.channel_name = await self.channel_layer.new_channel()
             self.channel_receive = functools.partial(self.channel_layer.receive, self.channel_name)
             receivers.append(self.channel_receive)
@@ -130,18 +142,6 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         finally:
             await self._end(code)
 
-    def _has_handlers(self) -> bool:
-        """
-        Say whether anything of this class could come from the channel layer.
-
-        Where not, the socket doesn't listen to it: children have channels of their own, and a
-        layer that fails is their trouble alone.
-        """
-        if self.groups:
-            return True
-        own = set(dir(type(self))).difference(dir(WebsocketDemultiplexer))
-        return any(callable(getattr(type(self), name)) for name in own if not name.startswith("_"))
-
     async def _pump(self, receivers: list[Receive]) -> None:
         if len(receivers) > 1:
             await await_many_dispatch(receivers, self._handle)
@@ -155,12 +155,21 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             # Not through dispatch(), which goes to a thread and back for every message.
             await self._receive(message)
             return
-        if kind == "websocket.connect":
-            self._connected = True
-        elif kind == "websocket.disconnect":
-            self._disconnected = True
+        if kind == "websocket.disconnect":
             self._streams.disconnect(message)
+            await self._leave(message)
+            return
+        self._connected = True
         await self.dispatch(message)
+
+    async def _leave(self, message: Message) -> None:
+        """Tell the class of the disconnect, as it leaves its groups then."""
+        self._disconnected = True
+        try:
+            await self.dispatch(message)
+        except asyncio.CancelledError:
+            self._disconnected = False
+            raise
 
     async def _end(self, code: CloseCode) -> None:
         """Leave nothing behind, however the connection has ended."""
@@ -169,7 +178,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         try:
             if self._connected and not self._disconnected:
                 async with asyncio.timeout(self._options.consumer_close_timeout):
-                    await self.dispatch(message)
+                    await self._leave(message)
         except StopConsumer:
             pass
         except Exception:
@@ -210,11 +219,9 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             code: the close code, 1000 by default.
             reason: the close reason, at most 123 UTF-8 bytes.
         """
-        given = CloseCode.NORMAL.value if code is None or code is True else code
-        self._streams.disconnect(
-            {"type": "websocket.disconnect", "code": given, "reason": reason or ""}
-        )
-        await super().close(code, reason)
+        if code is None or code is True:  # as Channels, whose send(close=True) comes here
+            code = CloseCode.NORMAL.value
+        await self._streams.close_socket(code, reason or "")
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         """
@@ -271,7 +278,9 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             # An instance that serves nothing has no open streams.
             raise StreamNotOpen(None if isinstance(frame, Ping) else frame.stream)
         if isinstance(frame, Data):
-            await self._connection.deliver(frame)
+            full = self._connection.deliver(frame)
+            if full is not None:
+                await self._connection.overflow(full, frame)
         elif isinstance(frame, Open):
             await self._connection.open(frame)
         elif isinstance(frame, Close):

@@ -98,7 +98,9 @@ class Inbox:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if not waiter.cancelled():
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            elif not waiter.cancelled():
                 # Handed over while the cancellation was on its way.
                 self._take_back(waiter.result())
             raise
@@ -108,7 +110,7 @@ class Inbox:
         if not self.started:
             self.started = True
             return {"type": "websocket.connect"}
-        if self._frames and self._open:
+        if self._frames and self._open and not self._told:
             self.wake()
             return self._frames.popleft()
         if self._disconnect is not None and not self._told:

@@ -20,9 +20,9 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _integer(digits: str) -> int | str:
-    # An integer of thousands of digits is valid JSON, but int() refuses it.
-    return int(digits) if len(digits) < 4000 else digits
+def _integer(digits: str) -> int | float:
+    # An integer of thousands of digits is valid JSON, but int() refuses it: infinite, as 1e999.
+    return int(digits) if len(digits) < 4000 else float(digits)
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)

@@ -69,7 +69,7 @@ class Routes:
                 self.fixed[name] = route.callback
         try:
             self._declared = URLRouter(declared)
-            self._mounted = URLRouter([_mounted_route(owner, route) for route in urlpatterns])
+            self._mounted = URLRouter([_mounted_route(route) for route in urlpatterns])
         except (TypeError, ImproperlyConfigured) as error:
             raise ImproperlyConfigured(f"{owner}.urlpatterns: {error}") from error
         self.on_demand = bool(self._declared.routes or self._mounted.routes)
@@ -171,9 +171,11 @@ def _declared_route(where: str, name: Any, child: Any) -> URLPattern:
     return route
 
 
-def _mounted_route(owner: str, route: Any) -> Any:
+def _mounted_route(route: Any) -> Any:
+    if not hasattr(route, "pattern"):
+        raise ImproperlyConfigured(f"expected path() or re_path(), found {route!r}")
     if isinstance(route, URLPattern):
-        _check_application(f"{owner}.urlpatterns, {route.pattern}", route.callback)
+        _check_application(repr(str(route.pattern)), route.callback)
     # A copy, because URLRouter replaces the pattern of a route to another router.
     return copy.copy(route)
 
