@@ -61,6 +61,8 @@ class Connection:
         self._live_others = 0
         #: Whether the socket has ended.
         self.ended = False
+        #: What the server's send raised last. It raises where the client has gone.
+        self.send_error: Exception | None = None
 
     # What a frame does.
 
@@ -74,10 +76,12 @@ class Connection:
         Raises:
             FrameError: if it cannot be delivered.
         """
-        stream = self._streams.get(frame.stream) or self._first_use(frame.stream)
-        if not stream.live:
+        stream = self._streams.get(frame.stream)
+        if stream is None:
+            stream = self._first_use(frame.stream)
+        elif not stream.live:
             raise StreamNotOpen(frame.stream)
-        return None if stream.offer(frame.message) else stream
+        return None if stream.inbox.put(frame.message) else stream
 
     async def overflow(self, stream: Stream, frame: Data) -> None:
         """
@@ -97,12 +101,12 @@ class Connection:
                 await stream.room()
         except TimeoutError:
             # It may have ended, or found room, in the very moment.
-            if stream.live and not stream.offer(frame.message):
+            if stream.live and not stream.inbox.put(frame.message):
                 await stream.stall()
             return
         if not stream.live:
             raise StreamNotOpen(stream.name)
-        stream.offer(frame.message)
+        stream.inbox.put(frame.message)
 
     async def open(self, frame: Open) -> None:
         """
@@ -138,7 +142,9 @@ class Connection:
     # Opening.
 
     def open_eager(self) -> None:
-        """Open the eager streams, once the socket has been accepted."""
+        """Open the eager streams, once the socket has been accepted; not when it has ended."""
+        if self.ended:
+            return
         for name, application in self._eager.items():
             self._start(self._add(name, application, [], None))
 
@@ -212,6 +218,7 @@ class Connection:
                 cancelled = True
                 for stream in self._unfinished:
                     stream.kill()
+        self.send_error = None  # its traceback leads back here
         if cancelled:
             raise asyncio.CancelledError
 
@@ -220,7 +227,11 @@ class Connection:
     async def send(self, message: Message) -> None:
         """Send a message to the server, after those that wait already."""
         async with self._turn:
-            await self._server_send(message)
+            try:
+                await self._server_send(message)
+            except Exception as error:
+                self.send_error = error
+                raise
 
     async def reject(self, error: FrameError) -> None:
         """Tell the client of `error`, unless the socket has ended meanwhile."""

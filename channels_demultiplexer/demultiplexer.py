@@ -147,7 +147,11 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             await await_many_dispatch(receivers, self._handle)
         [receive] = receivers
         while True:
-            await self._handle(await receive())
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                await self._receive(message)
+            else:
+                await self._handle(message)
 
     async def _handle(self, message: Message) -> None:
         kind = message["type"]
@@ -235,10 +239,14 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
                 to the caller. So it does, with 400, for any other ValueError of a subclass.
         """
         text = self._text
-        encoded = json.dumps(content)
-        # The encoded forms, because to Python 1, 1.0 and True are equal.
-        if text is None or json.dumps(jsontext.decode(text)) != encoded:
-            text = encoded
+        try:
+            encoded = json.dumps(content)
+            # The encoded forms, because to Python 1, 1.0 and True are equal.
+            if text is None or json.dumps(jsontext.decode(text)) != encoded:
+                text = encoded
+        except RecursionError:
+            # What the decoder just took can be too deep for the encoder.
+            raise MalformedFrame("the message is nested too deeply") from None
         await self._take(self._options.codec.parse(text))
 
     # Frames.
@@ -266,7 +274,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         except FrameError:
             raise
         except ValueError as error:
-            logger.info("receive_json refused the frame %r: %r", content, error)
+            logger.info("receive_json refused the frame %r: %r", text, error)
             name = content.get(self._options.multiplex_key) if isinstance(content, dict) else None
             valid = isinstance(name, str) and name_fault(name) is None
             raise MalformedFrame("the frame was refused", name if valid else None) from error
@@ -274,8 +282,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             self._text = None
 
     async def _take(self, frame: Frame) -> None:
-        if self._connection is None:
-            # An instance that serves nothing has no open streams.
+        if self._connection is None or self._connection.ended:
+            # An instance that serves nothing has no open streams, nor a socket that has ended.
             raise StreamNotOpen(None if isinstance(frame, Ping) else frame.stream)
         if isinstance(frame, Data):
             full = self._connection.deliver(frame)

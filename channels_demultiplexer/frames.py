@@ -8,10 +8,10 @@ Pure functions of their arguments: nothing here waits, logs or looks up a settin
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from . import jsontext
 from .exceptions import FrameError, FrameTooLarge, MalformedFrame
@@ -36,6 +36,9 @@ SUBPROTOCOL: Final = "channels-demultiplexer.v1"
 
 #: The most UTF-8 bytes that a stream's name may have: what one length byte can say.
 MAX_NAME_SIZE: Final = 255
+
+# The characters that cannot be too many bytes for a name.
+_SURELY_SHORT: Final = MAX_NAME_SIZE // 4
 
 #: The keys of control and error frames that no setting renames.
 CONTROL_FIELDS: Final = ("subprotocols", "subprotocol", "query", "code", "reason", "status")
@@ -130,12 +133,14 @@ class Codec:
         self._event_key = event_key
         self._manage_envelope = manage_envelope
         self._max_frame_size = max_frame_size
+        # The characters that cannot be too many bytes: UTF-8 takes four at most.
+        self._surely_small = max_frame_size // 4
         # Only the keys that say what a frame is are typed: the other fields mean nothing in a
         # data frame, where any value of theirs is to be ignored.
         self._envelope: Any = msgspec.defstruct(
             "_Envelope",
             [
-                ("stream", str | UnsetType, UNSET),
+                ("stream", Annotated[str, Meta(min_length=1)] | UnsetType, UNSET),
                 ("payload", Raw | UnsetType, UNSET),
                 ("text", str | UnsetType, UNSET),
                 ("event", str | UnsetType, UNSET),
@@ -166,7 +171,8 @@ class Codec:
             FrameTooLarge: if the message has more bytes than allowed.
             MalformedFrame: if it is no frame of the protocol.
         """
-        self.check_size(len(text) if text.isascii() else len(text.encode(errors="replace")))
+        if len(text) > self._surely_small:
+            self.check_size(len(text.encode(errors="replace")))
         try:
             envelope: Any = self._decode(text)
         except UnicodeEncodeError:
@@ -174,25 +180,19 @@ class Codec:
         except RecursionError:
             raise MalformedFrame("the message is nested too deeply") from None
         except msgspec.DecodeError:
-            envelope = self._decode_slowly(text)
-        stream = envelope.stream
-        if envelope.event is not UNSET:
-            return self._control(envelope)
-        fault = self._stream_fault(stream)
-        if fault is not None:
-            raise MalformedFrame(fault)
-        payload, opaque = envelope.payload, envelope.text
-        if (payload is UNSET) is (opaque is UNSET):
-            raise self._not_one_content(stream)
-        if opaque is UNSET:
-            content = str(payload, "utf-8")
-        elif isinstance(opaque, str):
-            content = opaque
-        else:
-            raise MalformedFrame(f"{self._text_key!a} is a string", stream)
-        if not self._manage_envelope:
-            content = text
-        return Data(stream, {"type": "websocket.receive", "text": content})
+            return self._frame(self._decode_slowly(text), text)
+        stream, payload = envelope.stream, envelope.payload
+        if (
+            payload is not UNSET
+            and envelope.text is UNSET
+            and envelope.event is UNSET
+            and stream is not UNSET
+            and len(stream) <= _SURELY_SHORT
+            and self._manage_envelope
+        ):
+            # Nearly every message. What _frame() would do too, in a third of its time.
+            return Data(stream, {"type": "websocket.receive", "text": str(payload, "utf-8")})
+        return self._frame(envelope, text)
 
     def parse_binary(self, data: bytes) -> Data:
         """
@@ -266,14 +266,11 @@ class Codec:
     def envelope(self, stream: str) -> Envelope:
         """Return what wraps the messages that the child of `stream` sends."""
         if not self._manage_envelope:
-            return _NoEnvelope("", "", "", b"")
+            return _NoEnvelope("", "", b"")
         head = f"{self._stream_part}{jsontext.encode(stream)}"
         name = stream.encode()
         return Envelope(
-            f"{head}{self._payload_part}",
-            f"{head}{self._text_part}",
-            "}",
-            bytes([len(name)]) + name,
+            f"{head}{self._payload_part}", f"{head}{self._text_part}", bytes([len(name)]) + name
         )
 
     def _event(self, stream: str, event: str, fields: str) -> str:
@@ -307,6 +304,27 @@ class Codec:
             fields.get(self._event_key, UNSET),
             *(fields.get(key, UNSET) for key in ("subprotocols", "query", "code", "reason")),
         )
+
+    def _frame(self, envelope: Any, text: str) -> Frame:
+        """Make a frame of an envelope, and say what is wrong with it."""
+        stream = envelope.stream
+        if envelope.event is not UNSET:
+            return self._control(envelope)
+        fault = self._stream_fault(stream)
+        if fault is not None:
+            raise MalformedFrame(fault)
+        payload, opaque = envelope.payload, envelope.text
+        if (payload is UNSET) is (opaque is UNSET):
+            raise self._not_one_content(stream)
+        if opaque is UNSET:
+            content = str(payload, "utf-8")
+        elif isinstance(opaque, str):
+            content = opaque
+        else:
+            raise MalformedFrame(f"{self._text_key!a} is a string", stream)
+        if not self._manage_envelope:
+            content = text
+        return Data(stream, {"type": "websocket.receive", "text": content})
 
     def _control(self, envelope: Any) -> Frame:
         event = envelope.event
@@ -363,12 +381,11 @@ class Codec:
 class Envelope:
     """Wraps what one child sends. Made by `Codec.envelope`."""
 
-    __slots__ = ("_binary_head", "_payload_head", "_tail", "_text_head")
+    __slots__ = ("_binary_head", "_payload_head", "_text_head")
 
-    def __init__(self, payload_head: str, text_head: str, tail: str, binary_head: bytes) -> None:
+    def __init__(self, payload_head: str, text_head: str, binary_head: bytes) -> None:
         self._payload_head = payload_head
         self._text_head = text_head
-        self._tail = tail
         self._binary_head = binary_head
 
     def text(self, text: str) -> str:
@@ -379,8 +396,8 @@ class Envelope:
             UnicodeEncodeError: if the text cannot be UTF-8, as a server would.
         """
         if jsontext.is_json(text):
-            return f"{self._payload_head}{text}{self._tail}"
-        return f"{self._text_head}{jsontext.encode(text)}{self._tail}"
+            return f"{self._payload_head}{text}}}"
+        return f"{self._text_head}{jsontext.encode(text)}}}"
 
     def bytes(self, data: bytes) -> bytes:
         """Wrap a child's bytes."""

@@ -51,11 +51,15 @@ class Inbox:
 
     def put(self, message: Message) -> bool:
         """Put a data frame; return False where the inbox is full."""
+        while self._waiters and self._open:
+            # Nothing is ahead of it: straight to the call that waits.
+            waiter = self._waiters.pop(0)
+            if not waiter.done():  # cancelled
+                waiter.set_result(message)
+                return True
         if len(self._frames) >= self._capacity:
             return False
         self._frames.append(message)
-        if self._waiters:
-            self._hand_over()
         return True
 
     def accept(self) -> None:

@@ -48,6 +48,8 @@ class Socket(Protocol):
 
     options: Options
     sender: type
+    #: What the server's send raised last.
+    send_error: Exception | None
 
     async def send(self, message: Message) -> None:
         """Send a message to the server, after those that wait already."""
@@ -91,14 +93,13 @@ class Stream:
         "_application",
         "_deadline",
         "_envelope",
-        "_inbox",
         "_killed",
         "_muted",
-        "_send_error",
         "_socket",
         "_told",
         "accepted",
         "code",
+        "inbox",
         "name",
         "reason",
         "scope",
@@ -131,7 +132,8 @@ class Stream:
         self.successor: Stream | None = None
         #: Runs the child. None until `start`.
         self.task: asyncio.Task[None] | None = None
-        self._inbox = Inbox(socket.options.stream_capacity)
+        #: What the child receives. Data is put into it only while the stream is live.
+        self.inbox = Inbox(socket.options.stream_capacity)
         # Whether the child has been told to end.
         self._told = False
         # Whether what the child sends is dropped.
@@ -139,8 +141,6 @@ class Stream:
         # Runs out when the child has had its time to end. None until it is to end.
         self._deadline: asyncio.TimerHandle | None = None
         self._killed = False
-        # What the server's send raised last.
-        self._send_error: BaseException | None = None
 
     @property
     def live(self) -> bool:
@@ -155,14 +155,10 @@ class Stream:
         if self._told:
             self._set_deadline()
 
-    def offer(self, message: Message) -> bool:
-        """Put a data frame into the inbox; return False where it is full. Only while live."""
-        return self._inbox.put(message)
-
     async def room(self) -> None:
         """Wait until the inbox has room, or the stream is no longer live."""
-        while self.live and self._inbox.full:
-            await self._inbox.room()
+        while self.live and self.inbox.full:
+            await self.inbox.room()
 
     async def want(self) -> None:
         """Answer a client's `open`, now or when the child accepts. Only while live."""
@@ -178,7 +174,7 @@ class Stream:
 
     async def stall(self) -> None:
         """End the stream because its inbox stayed full. Only while live."""
-        self._inbox.clear()
+        self.inbox.clear()
         await self._end(CloseCode.TRY_AGAIN_LATER, "")
 
     def disconnect(self, message: Message) -> None:
@@ -211,10 +207,12 @@ class Stream:
                 raise RuntimeError(f"stream {self.name!r}: websocket.send before websocket.accept")
             text = message.get("text")
             if text is not None:
-                await self._send({"type": "websocket.send", "text": self._envelope.text(text)})
+                await self._socket.send(
+                    {"type": "websocket.send", "text": self._envelope.text(text)}
+                )
             else:
                 data = self._envelope.bytes(message["bytes"])
-                await self._send({"type": "websocket.send", "bytes": data})
+                await self._socket.send({"type": "websocket.send", "bytes": data})
         elif kind == "websocket.accept":
             await self._accept(message.get("subprotocol"))
         elif kind == "websocket.close":
@@ -234,7 +232,7 @@ class Stream:
         self.subprotocol = subprotocol
         if self.state is StreamState.OPENING:
             self._set_state(StreamState.OPEN)
-        self._inbox.accept()
+        self.inbox.accept()
         if self.wanted:
             self.wanted = False
             await self._send_text(answer)
@@ -265,14 +263,14 @@ class Stream:
         """Give the child its websocket.disconnect, if it has none, and its time to end."""
         if not self._told:
             self._told = True
-            self._inbox.disconnect(message)
+            self.inbox.disconnect(message)
         self._set_deadline()
 
     def _leave(self, state: StreamState, code: int, reason: str) -> None:
         self.code = code
         self.reason = reason
         self._set_state(state)
-        self._inbox.wake()
+        self.inbox.wake()
 
     def _set_state(self, state: StreamState) -> None:
         before = self.state
@@ -308,19 +306,18 @@ class Stream:
         code: int = CloseCode.INTERNAL_ERROR
         missed = False
         try:
-            await self._application(self.scope, self._inbox.receive, self.send)
+            await self._application(self.scope, self.inbox.receive, self.send)
             code = self._own_code()
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it raises ends its stream alone
-            missed = isinstance(error, Resolver404) and not self._inbox.started
+            missed = isinstance(error, Resolver404) and not self.inbox.started
             if not missed:
                 self._log_crash(error)
         try:
             await self._conclude(code, missed)
         finally:
             self._clear_deadline()
-            self._send_error = None  # its traceback leads back here
             self._socket.stream_finished(self)
 
     async def _conclude(self, code: int, missed: bool) -> None:
@@ -359,20 +356,11 @@ class Stream:
     def _log_crash(self, error: BaseException) -> None:
         if self._killed and isinstance(error, asyncio.CancelledError):
             return
-        if error is self._send_error:
+        if error is self._socket.send_error:
             # The server refused to send, as it does when the client has gone.
             logger.debug("stream %r could not send: %r", self.name, error)
             return
         logger.error("stream %r of %r crashed", self.name, self.scope.get("path"), exc_info=error)
 
-    # Sending to the server.
-
     async def _send_text(self, text: str) -> None:
-        await self._send({"type": "websocket.send", "text": text})
-
-    async def _send(self, message: Message) -> None:
-        try:
-            await self._socket.send(message)
-        except Exception as error:
-            self._send_error = error
-            raise
+        await self._socket.send({"type": "websocket.send", "text": text})
