@@ -92,6 +92,10 @@ SETTINGS: Final = (
     Setting("MAX_FRAME_SIZE", 16777216, _count, "bytes of one message"),
     Setting("LAZY", False, _flag, "whether fixed streams open at their first use"),
 )
+# Each name, the attribute and the setting that it is looked up by, and the default.
+_LOOKUPS: Final = tuple(
+    (row.name, row.name.lower(), PREFIX + row.name, row.default) for row in SETTINGS
+)
 _KEY_NAMES: Final = ("MULTIPLEX_KEY", "PAYLOAD_KEY", "TEXT_KEY", "EVENT_KEY")
 
 
@@ -132,15 +136,13 @@ def faults(values: dict[str, Any]) -> list[Fault]:
     return found
 
 
-def read(owner: object = None) -> dict[str, Any]:
+def read(owner: type | None = None) -> dict[str, Any]:
     """Return the value of each setting: `owner`'s attribute, else Django's, else the default."""
     return {
-        setting.name: getattr(
-            owner,
-            setting.name.lower(),
-            getattr(settings, PREFIX + setting.name, setting.default),
-        )
-        for setting in SETTINGS
+        name: getattr(owner, attribute)
+        if hasattr(owner, attribute)
+        else getattr(settings, key, default)
+        for name, attribute, key, default in _LOOKUPS
     }
 
 

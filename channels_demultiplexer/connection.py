@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from .conf import Options
 from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
@@ -51,11 +52,11 @@ class Connection:
         self._turn = asyncio.Lock()
         # The latest life of each name, while it is not CLOSED.
         self._streams: dict[str, Stream] = {}
-        # The lazy names that have been opened: only an `open` opens them again.
-        self._used: set[str] = set()
-        # The tasks of all children, those that are cleaning up included.
-        self._tasks: set[asyncio.Task[None]] = set()
-        # All lives that have not finished, and of these the live ones, eager and others.
+        # The lazy names that have been opened: only an `open` opens them again. A list, because an
+        # empty set has 160 bytes more, and most connections have none.
+        self._used: list[str] = []
+        # All lives that have not finished, those that are cleaning up included; and how many
+        # of them are live, eager ones and others.
         self._unfinished: set[Stream] = set()
         self._live_eager = 0
         self._live_others = 0
@@ -96,17 +97,14 @@ class Connection:
         if policy == "close":
             await stream.stall()
             return
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.options.stall_timeout):
                 await stream.room()
-        except TimeoutError:
-            # It may have ended, or found room, in the very moment.
-            if stream.live and not stream.inbox.put(frame.message):
-                await stream.stall()
-            return
+        # Also when the time is over: it may have ended, or found room, in the very moment.
         if not stream.live:
             raise StreamNotOpen(stream.name)
-        stream.inbox.put(frame.message)
+        if not stream.inbox.put(frame.message):
+            await stream.stall()
 
     async def open(self, frame: Open) -> None:
         """
@@ -121,7 +119,7 @@ class Connection:
             predecessor = stream
             stream = self._add(frame.stream, application, frame.subprotocols, frame.query)
             if predecessor is None:
-                self._start(stream)
+                stream.start()
             else:
                 predecessor.successor = stream
         await stream.want()
@@ -146,14 +144,14 @@ class Connection:
         if self.ended:
             return
         for name, application in self._eager.items():
-            self._start(self._add(name, application, [], None))
+            self._add(name, application, [], None).start()
 
     def _first_use(self, name: str) -> Stream:
         application = self._routes.find(name)
         if not self.options.lazy or name not in self._routes.fixed or name in self._used:
             raise StreamNotOpen(name)
         stream = self._add(name, application, [], None)
-        self._start(stream)
+        stream.start()
         return stream
 
     def _add(
@@ -167,26 +165,19 @@ class Connection:
         if (self._live_others >= limit and not eager) or bounded >= 2 * limit:
             raise TooManyStreams(name, limit)
         scope = self._routes.child_scope(self._scope, name, subprotocols, query)
-        stream = Stream(name, application, scope, self)
+        codec = self.options.codec
+        declared = name in self._routes.fixed
+        envelope = codec.declared_envelope(name) if declared else codec.envelope(name)
+        stream = Stream(name, application, scope, envelope, self)
         self._streams[name] = stream
         self._unfinished.add(stream)
         if eager:
             self._live_eager += 1
         else:
             self._live_others += 1
-        if self.options.lazy and name in self._routes.fixed:
-            self._used.add(name)
+        if self.options.lazy and declared and name not in self._used:
+            self._used.append(name)
         return stream
-
-    def _start(self, stream: Stream) -> None:
-        if stream.state is StreamState.CLOSED:
-            # It stalled while its predecessor was ending: there is nothing to start any more.
-            self.stream_finished(stream)
-            return
-        stream.start()
-        assert stream.task is not None  # start() makes it
-        self._tasks.add(stream.task)
-        stream.task.add_done_callback(self._tasks.discard)
 
     # The end of the socket.
 
@@ -211,9 +202,9 @@ class Connection:
         A cancellation cancels the children, and is raised when they have finished.
         """
         cancelled = False
-        while self._tasks:
+        while tasks := [s.task for s in self._unfinished if s.task and not s.task.done()]:
             try:
-                await asyncio.wait(self._tasks)
+                await asyncio.wait(tasks)
             except asyncio.CancelledError:
                 cancelled = True
                 for stream in self._unfinished:
@@ -266,4 +257,4 @@ class Connection:
         """Start the next life of the name, if one waits."""
         self._unfinished.discard(stream)
         if stream.successor is not None and not self.ended:
-            self._start(stream.successor)
+            stream.successor.start()

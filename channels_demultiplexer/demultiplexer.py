@@ -23,6 +23,15 @@ from .routing import ASGIApplication, Message, Receive, Routes, Scope, Send
 
 __all__ = ["WebsocketDemultiplexer"]
 
+#: What Channels calls when a socket connects and disconnects.
+_HOOKS = (
+    "connect",
+    "disconnect",
+    "dispatch",
+    "websocket_connect",
+    "websocket_disconnect",
+)
+
 logger = logging.getLogger("channels_demultiplexer")
 
 
@@ -48,6 +57,11 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     # own, and a layer that fails is their trouble alone.
     _has_handlers: ClassVar[bool] = False
 
+    # Whether no code of a subclass runs when the socket connects and disconnects. Channels'
+    # dispatch goes to a thread and back three times then, for the sake of such code's database
+    # connections: without, connecting and disconnecting costs a third.
+    _is_plain: ClassVar[bool] = True
+
     _known_routes: ClassVar[tuple[Any, Any, Routes]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -55,6 +69,9 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         own = set(dir(cls)).difference(dir(WebsocketDemultiplexer))
         cls._has_handlers = any(
             callable(getattr(cls, name)) for name in own if not name.startswith("_")
+        )
+        cls._is_plain = not cls._has_handlers and all(
+            getattr(cls, name) is getattr(WebsocketDemultiplexer, name) for name in _HOOKS
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -164,11 +181,16 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             await self._leave(message)
             return
         self._connected = True
-        await self.dispatch(message)
+        if kind == "websocket.connect" and self._is_plain and not self.groups:
+            await self.accept()
+        else:
+            await self.dispatch(message)
 
     async def _leave(self, message: Message) -> None:
         """Tell the class of the disconnect, as it leaves its groups then."""
         self._disconnected = True
+        if self._is_plain and not self.groups:
+            raise StopConsumer
         try:
             await self.dispatch(message)
         except asyncio.CancelledError:

@@ -157,6 +157,7 @@ class Codec:
             },
         )
         self._decode = msgspec.json.Decoder(self._envelope).decode
+        self._envelopes: dict[str, Envelope] = {}
         # The parts of the frames that are written, between which names and values are spliced.
         self._stream_part = f"{{{jsontext.encode(stream_key)}:"
         self._payload_part = f",{jsontext.encode(payload_key)}:"
@@ -262,6 +263,13 @@ class Codec:
             f'{{{self._event_part}"error","status":{error.status:d}{stream}'
             f'{self._payload_part}{{"error":{jsontext.encode(str(error))}}}}}'
         )
+
+    def declared_envelope(self, stream: str) -> Envelope:
+        """Return `envelope(stream)`, kept for all connections. Not for names of clients."""
+        envelope = self._envelopes.get(stream)
+        if envelope is None:
+            envelope = self._envelopes[stream] = self.envelope(stream)
+        return envelope
 
     def envelope(self, stream: str) -> Envelope:
         """Return what wraps the messages that the child of `stream` sends."""

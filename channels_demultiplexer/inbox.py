@@ -31,7 +31,8 @@ class Inbox:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._frames: deque[Message] = deque()
+        # The data that waits. None until some had to: an empty deque has 760 bytes.
+        self._frames: deque[Message] | None = None
         #: Whether the child has taken its websocket.connect.
         self.started = False
         # Whether data may be taken: not before the child has accepted.
@@ -47,7 +48,7 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether as many frames wait as may."""
-        return len(self._frames) >= self._capacity
+        return self._frames is not None and len(self._frames) >= self._capacity
 
     def put(self, message: Message) -> bool:
         """Put a data frame; return False where the inbox is full."""
@@ -57,6 +58,8 @@ class Inbox:
             if not waiter.done():  # cancelled
                 waiter.set_result(message)
                 return True
+        if self._frames is None:
+            self._frames = deque()
         if len(self._frames) >= self._capacity:
             return False
         self._frames.append(message)
@@ -74,7 +77,7 @@ class Inbox:
 
     def clear(self) -> None:
         """Drop the data that waits."""
-        self._frames.clear()
+        self._frames = None
 
     async def room(self) -> None:
         """Wait until there is room, or a `wake`. To be called where the inbox is full."""
@@ -137,5 +140,7 @@ class Inbox:
         if message is self._disconnect:
             self._told = False
         else:
+            if self._frames is None:
+                self._frames = deque()
             self._frames.appendleft(message)
         self._hand_over()

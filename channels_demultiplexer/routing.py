@@ -7,6 +7,7 @@ Django's `path()`. Fixed names are a dictionary beside it.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -92,13 +93,14 @@ class Routes:
 
     async def _search(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the first pattern that matches; one whose router misses lets the search go on."""
-        try:
+        with contextlib.suppress(Resolver404):
             await self._declared(scope, receive, send)
-        except Resolver404:
-            scope = {**scope, "path": "/" + scope["path_remaining"].lstrip("/")}
-            if "raw_path" in scope:
-                scope["raw_path"] = quote(scope["path"]).encode()
-            await self._mounted(scope, receive, send)
+            return
+        # Not while the exception is handled, of which a crash would speak too.
+        scope = {**scope, "path": "/" + scope["path_remaining"].lstrip("/")}
+        if "raw_path" in scope:
+            scope["raw_path"] = quote(scope["path"]).encode()
+        await self._mounted(scope, receive, send)
 
     def child_scope(
         self, scope: Scope, name: str, subprotocols: list[str], query: str | None

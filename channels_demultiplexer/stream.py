@@ -16,7 +16,7 @@ from django.urls.exceptions import Resolver404
 
 from .conf import Options
 from .exceptions import FrameError, UnknownStream
-from .frames import CloseCode
+from .frames import CloseCode, Envelope
 from .inbox import Inbox
 from .routing import ASGIApplication, Message, Scope
 from .signals import announce, stream_closed, stream_opened
@@ -33,7 +33,7 @@ class StreamState(Enum):
     OPENING = auto()
     #: The child has accepted.
     OPEN = auto()
-    #: The client has asked for the end, and has no answer yet.
+    #: The end is to come, and the client to be answered then.
     CLOSING = auto()
     #: The stream has ended. Its child may still be cleaning up.
     CLOSED = auto()
@@ -75,8 +75,8 @@ class Stream:
     from     to       when
     ======== ======== =====================================================
     OPENING  OPEN     the child accepts
-    OPENING, CLOSING  the client's `close` arrives (`close`)
-    OPEN
+    OPENING, CLOSING  the client's `close` arrives (`close`), or it stalled
+    OPEN              before it started (`stall`)
     OPENING, CLOSED   the child closes, crashes or returns, or it stalled
     OPEN              (`stall`), or the socket has ended (`disconnect`)
     CLOSING  CLOSED   the child has finished, or the socket has ended
@@ -86,6 +86,7 @@ class Stream:
         name: the stream's name.
         application: the child.
         scope: the child's scope.
+        envelope: wraps what the child sends.
         socket: the socket.
     """
 
@@ -111,13 +112,18 @@ class Stream:
     )
 
     def __init__(
-        self, name: str, application: ASGIApplication, scope: Scope, socket: Socket
+        self,
+        name: str,
+        application: ASGIApplication,
+        scope: Scope,
+        envelope: Envelope,
+        socket: Socket,
     ) -> None:
         self.name = name
         self.scope = scope
         self._application = application
         self._socket = socket
-        self._envelope = socket.options.codec.envelope(name)
+        self._envelope = envelope
         self.state = StreamState.OPENING
         #: Whether the child has accepted; it may do so in CLOSING too.
         self.accepted = False
@@ -175,7 +181,11 @@ class Stream:
     async def stall(self) -> None:
         """End the stream because its inbox stayed full. Only while live."""
         self.inbox.clear()
-        await self._end(CloseCode.TRY_AGAIN_LATER, "")
+        if self.task is None:
+            # The end of its predecessor is to be answered first.
+            self.close(CloseCode.TRY_AGAIN_LATER, "")
+        else:
+            await self._end(CloseCode.TRY_AGAIN_LATER, "")
 
     def disconnect(self, message: Message) -> None:
         """End the stream because the socket has ended with `message`, its websocket.disconnect."""
@@ -274,7 +284,7 @@ class Stream:
 
     def _set_state(self, state: StreamState) -> None:
         before = self.state
-        logger.debug("stream %r: %s -> %s", self.name, before.name, state.name)
+        logger.debug("stream %r: %s -> %s", self.name, before, state)
         self.state = state
         self._socket.stream_changed(self, before)
 

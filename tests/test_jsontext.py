@@ -1,0 +1,297 @@
+"""JSON as text: what is valid, and how it is cut."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from channels_demultiplexer.jsontext import (
+    decode,
+    encode,
+    is_json,
+    is_utf8,
+    member,
+    replace_surrogates,
+)
+
+DEEP = "[" * 100_000 + "]" * 100_000
+HUGE = "1" * 5000
+LONE = r"\ud800"
+
+VALID = [
+    "null",
+    " \t\n\rtrue \t\n\r",
+    "false",
+    "0",
+    "-0",
+    "-1.5e-3",
+    "1E+400",
+    "1" * 3999,
+    "1" * 4000,
+    HUGE,
+    '""',
+    '"é"',
+    '"\x7f\u2028\ufeff"',
+    r'"\"\\\/\b\f\n\r\t\u00e9"',
+    r'"\ud83d\ude00"',
+    f'"{LONE}"',
+    rf'"\uDFFF{LONE}"',
+    f'{{"{LONE}":"{LONE}"}}',
+    f'["{LONE}",{HUGE}]',
+    "[]",
+    "[ ]",
+    "{}",
+    '{"a":1,"a":2}',
+    '{"":[{"a":[[]]}]}',
+]
+INVALID = [
+    "",
+    " ",
+    "a",
+    "None",
+    "nul",
+    "TRUE",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    f'[NaN,"{LONE}"]',
+    f'["{LONE}",Infinity]',
+    "01",
+    "+1",
+    "-",
+    "1.",
+    ".5",
+    "1e",
+    "0x1",
+    "1_000",
+    "\u0661",
+    "'a'",
+    '"',
+    '"a',
+    '"\n"',
+    '"\0"',
+    r'"\x"',
+    r'"\u12"',
+    rf'"{LONE}\ud8"',
+    "[1,]",
+    "[,]",
+    "[1 2]",
+    "{,}",
+    '{"a"}',
+    '{"a":}',
+    '{"a":1,}',
+    "{1:1}",
+    "1 2",
+    "{}{}",
+    "\ufeff1",
+    "\xa01",
+    "1\0",
+    "// a\n1",
+]
+
+
+def short(value: object) -> str | None:
+    """Return a test's id for a parameter that may be very long."""
+    return ascii(value)[:40] if isinstance(value, str) else None
+
+
+# Test is_json.
+
+
+@pytest.mark.parametrize("text", VALID, ids=short)
+def test_is_json(text: str) -> None:
+    """JSON is what RFC 8259 says, lone surrogate escapes included."""
+    assert is_json(text) is True
+
+
+@pytest.mark.parametrize("text", INVALID, ids=short)
+def test_is_not_json(text: str) -> None:
+    """What RFC 8259 doesn't say is not JSON."""
+    assert is_json(text) is False
+
+
+@pytest.mark.parametrize("text", [DEEP, f'["{LONE}",{DEEP}]', '{"a":' * 100_000], ids=short)
+def test_is_json_too_deep(text: str) -> None:
+    """What is nested more deeply than the parser takes is no JSON."""
+    assert is_json(text) is False
+
+
+@pytest.mark.parametrize("text", ["\ud800", '"\udfff"', f'["{LONE}","\ud800"]'])
+def test_is_json_lone_surrogate(text: str) -> None:
+    """A lone surrogate, not the escape of one, raises."""
+    with pytest.raises(UnicodeEncodeError):
+        is_json(text)
+
+
+def refuse(constant: str) -> None:
+    """Refuse what Python's json takes and RFC 8259 doesn't."""
+    raise ValueError(constant)
+
+
+def stdlib_takes(text: str) -> bool:
+    """Say what the standard library says of `text`, without NaN."""
+    try:
+        json.loads(text, parse_int=str, parse_constant=refuse)
+    except ValueError:
+        return False
+    return True
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=6,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    """Draw JSON text, and cut, replace or put in something somewhere."""
+    text = json.dumps(draw(json_values), ensure_ascii=draw(st.booleans()))
+    start = draw(st.integers(0, len(text)))
+    end = draw(st.integers(start, min(len(text), start + 2)))
+    part = draw(st.sampled_from(["", *'{}[]":,\\/ 01-.eEnN\t\0', LONE, "NaN", "null", "\ufeff"]))
+    return text[:start] + part + text[end:]
+
+
+json_like = st.text('{}[]":, \\u0123dDbce-+.nNaITtrfs\n', max_size=12)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.text() | json_like | mutated())
+@example('"\\ud800"')
+@example("[1e999]")
+def test_is_json_as_stdlib(text: str) -> None:
+    """The standard library agrees on what is JSON."""
+    assert is_json(text) is stdlib_takes(text)
+
+
+# Test decode and encode.
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (' {"a" : [1, 2.5, null, true, "é"]} ', {"a": [1, 2.5, None, True, "é"]}),
+        (r'"\ud83d\ude00"', "😀"),
+        (f'"{LONE}"', "\ud800"),
+        ('{"a":1,"a":2}', {"a": 2}),
+        ("1" * 3999, int("1" * 3999)),
+    ],
+    ids=short,
+)
+def test_decode(text: str, value: Any) -> None:
+    """JSON is decoded as by the standard library."""
+    assert decode(text) == value
+
+
+@pytest.mark.parametrize("text", ["1" * 4000, HUGE, "1e999"], ids=short)
+def test_decode_huge_number(text: str) -> None:
+    """A number beyond all bounds is infinite, whatever its form: a number, not a string."""
+    assert decode(text) == math.inf
+    assert decode(f"-{text}") == -math.inf
+
+
+@pytest.mark.parametrize("text", INVALID, ids=short)
+def test_decode_not_json(text: str) -> None:
+    """What is not JSON is a ValueError."""
+    with pytest.raises(ValueError, match=r"."):
+        decode(text)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_decode_constant(constant: str) -> None:
+    """A constant of JavaScript is refused by its name."""
+    with pytest.raises(ValueError, match=f"^{constant} is not JSON$"):
+        decode(f"[{constant}]")
+
+
+def test_decode_too_deep() -> None:
+    """What is nested too deeply is a RecursionError."""
+    with pytest.raises(RecursionError):
+        decode(DEEP)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "null"), ("", '""'), ("é", '"é"'), ('a"\\\n\0', '"a\\"\\\\\\n\\u0000"')],
+)
+def test_encode(value: str | None, text: str) -> None:
+    """A string or None is encoded."""
+    assert encode(value) == text
+
+
+def test_encode_lone_surrogate() -> None:
+    """A lone surrogate cannot be encoded."""
+    with pytest.raises(UnicodeEncodeError):
+        encode("a\ud800")
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text())
+def test_encode_as_stdlib(text: str) -> None:
+    """What is encoded, the standard library decodes."""
+    assert json.loads(encode(text)) == text
+
+
+# Test member.
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"a":1}', "1"),
+        ('{"a":1,"b":2}', "1"),
+        ('{"b":2,"a":1}', "1"),
+        (' \t\n\r{ \t\n\r"b" \t\n\r: \t\n\r2 \t\n\r, "a" \t\n\r: \t\n\r[ 1 ] \t\n\r} ', "[ 1 ]"),
+        ('{"a":1,"b":3,"a":{"a" : 2}}', '{"a" : 2}'),
+        ('{"b":{"a":2},"a":1}', "1"),
+        ('{"b":"\\"a\\":2}","a":"}:,"}', '"}:,"'),
+        ('{"a:":2,":a":3,"a":1}', "1"),
+        ('{"\\u0061":1}', "1"),
+        (f'{{"{LONE}":"{LONE}","a":"{LONE}"}}', f'"{LONE}"'),
+        (f'{{"b":{HUGE},"a":{HUGE}}}', HUGE),
+        ('{"a":-1.50e+3}', "-1.50e+3"),
+        ('{"a":""}', '""'),
+        ('{"b":{},"c":[],"a":null}', "null"),
+    ],
+    ids=short,
+)
+def test_member(text: str, found: str) -> None:
+    """The last member of the name is found, exactly as it is written."""
+    assert member(text, "a") == found
+
+
+# Test surrogates.
+
+
+@pytest.mark.parametrize("value", ["", "é", "😀", "\ufffd", "\ud7ff\ue000"])
+def test_is_utf8(value: str) -> None:
+    """Text without lone surrogates can be UTF-8."""
+    assert is_utf8(value) is True
+
+
+@pytest.mark.parametrize("value", ["a\ud800", "\udbff", "\udc00b", "\udfff ", None, 1, b"a", ["a"]])
+def test_is_not_utf8(value: object) -> None:
+    """Lone surrogates cannot, nor is anything but a string text."""
+    assert is_utf8(value) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced"),
+    [
+        ("", ""),
+        ("é😀", "é😀"),
+        ("\ud7ff\ue000", "\ud7ff\ue000"),
+        ("a\ud800b\udfff", "a\ufffdb\ufffd"),
+        ("\udc00\ud800", "\ufffd\ufffd"),
+    ],
+)
+def test_replace_surrogates(text: str, replaced: str) -> None:
+    """Each lone surrogate is replaced by U+FFFD."""
+    assert replace_surrogates(text) == replaced
