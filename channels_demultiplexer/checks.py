@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from . import conf
 from .demultiplexer import WebsocketDemultiplexer
+from .router.checks import check_routes, leaves
 
 __all__ = ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"]
 
@@ -39,7 +40,7 @@ def check_demultiplexers(
 ) -> list[CheckMessage]:
     """Check what demultiplexer classes declare (E006). A class with subclasses may be abstract."""
     found: list[CheckMessage] = []
-    for demultiplexer in dict.fromkeys(_leaves(WebsocketDemultiplexer)):
+    for demultiplexer in dict.fromkeys(leaves(WebsocketDemultiplexer)):
         try:
             demultiplexer.check()
         except ImproperlyConfigured as error:
@@ -52,14 +53,6 @@ def check_demultiplexers(
                 )
             )
     return found
-
-
-def _leaves(parent: type[WebsocketDemultiplexer]) -> Iterator[type[WebsocketDemultiplexer]]:
-    for child in parent.__subclasses__():
-        if child.__subclasses__():
-            yield from _leaves(child)
-        else:
-            yield child
 
 
 def check_channel_layers(
@@ -99,4 +92,4 @@ def _waits(host: Any) -> bool:
     return isinstance(host, dict) and host.get("socket_timeout", 5) is None
 
 
-CHECKS: Final = (check_settings, check_demultiplexers, check_channel_layers)
+CHECKS: Final = (check_settings, check_demultiplexers, check_channel_layers, check_routes)

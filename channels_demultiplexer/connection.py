@@ -62,6 +62,8 @@ class Connection:
         self._live_others = 0
         #: Whether the socket has ended.
         self.ended = False
+        #: Whether the client has left, and nobody is to be answered.
+        self.left = False
         #: What the server's send raised last. It raises where the client has gone.
         self.send_error: Exception | None = None
 
@@ -182,7 +184,9 @@ class Connection:
     # The end of the socket.
 
     async def close_socket(self, code: int, reason: str) -> None:
-        """Close the socket, or refuse it where it has not been accepted."""
+        """Close the socket, or refuse it where it has not been accepted; not when it has ended."""
+        if self.ended:
+            return
         self.disconnect({"type": "websocket.disconnect", "code": code, "reason": reason})
         message = {"type": "websocket.close", "code": code}
         await self.send({**message, "reason": reason} if reason else message)
@@ -195,20 +199,20 @@ class Connection:
         for stream in list(self._unfinished):
             stream.disconnect(message)
 
-    async def finish(self) -> None:
+    async def finish(self, *others: asyncio.Task[None]) -> None:
         """
-        Wait until every child has finished. Call `disconnect` first.
+        Wait until every child, and the tasks `others`, have finished. Call `disconnect` first.
 
-        A cancellation cancels the children, and is raised when they have finished.
+        A cancellation is raised then: it does not shorten the time that each of them has.
         """
+        self.left = True
         cancelled = False
-        while tasks := [s.task for s in self._unfinished if s.task and not s.task.done()]:
+        tasks = [*others, *(stream.task for stream in self._unfinished)]
+        while waiting := [task for task in tasks if task and not task.done()]:
             try:
-                await asyncio.wait(tasks)
+                await asyncio.wait(waiting)
             except asyncio.CancelledError:
                 cancelled = True
-                for stream in self._unfinished:
-                    stream.kill()
         self.send_error = None  # its traceback leads back here
         if cancelled:
             raise asyncio.CancelledError

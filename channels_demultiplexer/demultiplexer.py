@@ -201,17 +201,22 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """Leave nothing behind, however the connection has ended."""
         message = {"type": "websocket.disconnect", "code": code.value}
         self._streams.disconnect(message)
+        if self._connected and not self._disconnected:
+            # A task, so that another cancellation does not keep the class from leaving its groups.
+            await self._streams.finish(asyncio.create_task(self._leave_late(message)))
+        else:
+            await self._streams.finish()
+
+    async def _leave_late(self, message: Message) -> None:
+        """Tell the class of an end that the server has not told of."""
         try:
-            if self._connected and not self._disconnected:
-                async with asyncio.timeout(self._options.consumer_close_timeout):
-                    await self._leave(message)
+            async with asyncio.timeout(self._options.consumer_close_timeout):
+                await self._leave(message)
         except StopConsumer:
             pass
         except Exception:
             # What ended the connection is more telling than what this makes of it.
             logger.exception("the disconnect of %r failed", self.scope.get("path"))
-        finally:
-            await self._streams.finish()
 
     @property
     def _streams(self) -> Connection:
@@ -296,7 +301,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         except FrameError:
             raise
         except ValueError as error:
-            logger.info("receive_json refused the frame %r: %r", text, error)
+            logger.info("receive_json refused the frame %.200r: %.200r", text, error)
             name = content.get(self._options.multiplex_key) if isinstance(content, dict) else None
             valid = isinstance(name, str) and name_fault(name) is None
             raise MalformedFrame("the frame was refused", name if valid else None) from error

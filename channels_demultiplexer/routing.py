@@ -7,7 +7,6 @@ Django's `path()`. Fixed names are a dictionary beside it.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -87,16 +86,33 @@ class Routes:
         fixed = self.fixed.get(name) or self.fixed.get(name_path)
         if fixed is not None:
             return fixed
-        if _matches(self._declared, name_path) or _matches(self._mounted, name_path):
-            return self._search
+        declared = _matches(self._declared, name_path)
+        mounted = _matches(self._mounted, name_path)
+        if declared and mounted:
+            return self._run_first
+        if declared or mounted:
+            return self._declared if declared else self._run_mounted
         raise UnknownStream(name)
 
-    async def _search(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the first pattern that matches; one whose router misses lets the search go on."""
-        with contextlib.suppress(Resolver404):
-            await self._declared(scope, receive, send)
+    async def _run_first(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the declared pattern, or the mounted one where a router of the former misses."""
+        received = False
+
+        async def receive_once_begun() -> Message:
+            nonlocal received
+            received = True
+            return await receive()
+
+        try:
+            await self._declared(scope, receive_once_begun, send)
             return
+        except Resolver404:
+            if received:  # what a child makes of a Resolver404 of its own is its crash
+                raise
         # Not while the exception is handled, of which a crash would speak too.
+        await self._run_mounted(scope, receive, send)
+
+    async def _run_mounted(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope = {**scope, "path": "/" + scope["path_remaining"].lstrip("/")}
         if "raw_path" in scope:
             scope["raw_path"] = quote(scope["path"]).encode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Protocol
 
@@ -50,6 +51,8 @@ class Socket(Protocol):
     sender: type
     #: What the server's send raised last.
     send_error: Exception | None
+    #: Whether the client has left, and nobody is to be answered.
+    left: bool
 
     async def send(self, message: Message) -> None:
         """Send a message to the server, after those that wait already."""
@@ -91,6 +94,7 @@ class Stream:
     """
 
     __slots__ = (
+        "_answers",
         "_application",
         "_deadline",
         "_envelope",
@@ -146,6 +150,8 @@ class Stream:
         self._muted = False
         # Runs out when the child has had its time to end. None until it is to end.
         self._deadline: asyncio.TimerHandle | None = None
+        # How many answers to the client the child's own calls are sending.
+        self._answers = 0
         self._killed = False
 
     @property
@@ -177,6 +183,7 @@ class Stream:
         """Carry out a client's `close`, which is answered when the child has finished."""
         self._leave(StreamState.CLOSING, code, reason)
         self._tell({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._set_deadline()
 
     async def stall(self) -> None:
         """End the stream because its inbox stayed full. Only while live."""
@@ -185,6 +192,7 @@ class Stream:
             # The end of its predecessor is to be answered first.
             self.close(CloseCode.TRY_AGAIN_LATER, "")
         else:
+            self._set_deadline()
             await self._end(CloseCode.TRY_AGAIN_LATER, "")
 
     def disconnect(self, message: Message) -> None:
@@ -193,12 +201,7 @@ class Stream:
         if self.state is not StreamState.CLOSED:
             self._leave(StreamState.CLOSED, message.get("code", CloseCode.NO_STATUS), "")
         self._tell({**message})
-
-    def kill(self) -> None:
-        """Cancel the child. Its task is still to be awaited."""
-        if self.task is not None:
-            self._killed = True
-            self.task.cancel()
+        self._set_deadline()
 
     # What the child calls.
 
@@ -245,14 +248,27 @@ class Stream:
         self.inbox.accept()
         if self.wanted:
             self.wanted = False
-            await self._send_text(answer)
+            with self._answering():
+                await self._send_text(answer)
         await announce(stream_opened, self._socket.sender, stream=self.name, scope=self.scope)
 
     async def _child_close(self, code: int | None, reason: str) -> None:
         if self.state is StreamState.CLOSING:
             self._muted = True  # the client's close is answered with the client's code
         else:
-            await self._end(self._own_code() if code is None else code, reason)
+            with self._answering():
+                await self._end(self._own_code() if code is None else code, reason)
+            # Not before: the client may read slowly, and is to get its `close` in any case.
+            self._set_deadline()
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Within, the child is not cancelled: a client that reads slowly gets its answer too."""
+        self._answers += 1
+        try:
+            yield
+        finally:
+            self._answers -= 1
 
     def _own_code(self) -> CloseCode:
         """The code for an end for which the child gives none."""
@@ -270,11 +286,10 @@ class Stream:
         await self._socket.stream_ended(self)
 
     def _tell(self, message: Message) -> None:
-        """Give the child its websocket.disconnect, if it has none, and its time to end."""
+        """Give the child its websocket.disconnect, if it has none."""
         if not self._told:
             self._told = True
             self.inbox.disconnect(message)
-        self._set_deadline()
 
     def _leave(self, state: StreamState, code: int, reason: str) -> None:
         self.code = code
@@ -301,15 +316,19 @@ class Stream:
 
     def _expire(self) -> None:
         """Cancel a child that has not ended in time, again and again if it goes on."""
+        assert self.task is not None  # start() sets the deadline
+        self._deadline = None
+        self._set_deadline()
+        if self._answers and not self._socket.left:
+            return
         logger.warning(
             "stream %r of %r did not end within %s seconds and is cancelled",
             self.name,
             self.scope.get("path"),
             self._socket.options.consumer_close_timeout,
         )
-        self._deadline = None
-        self._set_deadline()
-        self.kill()
+        self._killed = True
+        self.task.cancel()
 
     async def _run(self) -> None:
         """Run the child, and conclude the stream when it has finished."""

@@ -190,8 +190,8 @@ class StreamCommunicator(WebsocketCommunicator):  # type: ignore[misc]  # untype
         Open the stream, and connect the socket if it is not connected.
 
         Returns:
-            True and the subprotocol, or False and the code: the close code, or the status of the
-            error frame.
+            True and the subprotocol, or False and the code, which is the close code, or the
+            status of the error frame.
         """
         connected, code = await self._communicator.connect_for_stream(timeout)
         if not connected:

@@ -11,6 +11,13 @@ import pytest_asyncio
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 
 
+@pytest.fixture(scope="session", autouse=True)
+def collect_quickly() -> None:
+    """What the imports have made is garbage never, and need not be looked at after every test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest_asyncio.fixture(autouse=True)
 async def nothing_left_behind() -> AsyncIterator[None]:
     """After every test no task runs, and no group has a member."""

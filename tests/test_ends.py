@@ -1,0 +1,717 @@
+"""The end of the connection, however it comes: every child is told, and nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from channels.consumer import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
+from channels.layers import InMemoryChannelLayer
+from channels.routing import URLRouter
+from django.urls import path
+
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+
+from .children import CONNECT, Echo, Puppet, SyncEcho, bye, plain_echo, text
+from .driver import Client, demultiplexer, serving, settled, until, within
+
+
+@pytest.fixture(autouse=True)
+def nothing_unhandled(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No exception is left that nobody has retrieved, which asyncio would log."""
+    yield
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+class Member(AsyncWebsocketConsumer):
+    """Is in a group from its connect to its disconnect."""
+
+    groups = ["members"]
+    codes: list[int]
+
+    async def disconnect(self, code: int) -> None:
+        self.scope["codes"].append(code)
+
+
+class SyncMember(WebsocketConsumer):
+    """The same, in a thread."""
+
+    groups = ["members"]
+
+    def disconnect(self, code: int) -> None:
+        self.scope["codes"].append(code)
+
+
+class Parent(WebsocketDemultiplexer):
+    """A demultiplexer that is in a group itself."""
+
+    groups = ["parents"]
+    consumer_classes: Any = {"a": Member, "b": SyncMember, "room/<int:n>": Member}
+
+    async def disconnect(self, code: int) -> None:
+        self.scope["codes"].append(("parent", code))
+
+
+class Crash(Exception):
+    """What parents raise here."""
+
+
+@pytest.fixture
+def codes() -> list[Any]:
+    """What the disconnects of children and parent have got."""
+    return []
+
+
+async def opened(client: Client, *names: str) -> None:
+    """Open streams, and wait for their acceptance."""
+    for name in names:
+        client.open(name)
+        await client.expect_opened(name)
+
+
+def tidy(codes: list[Any], code: int) -> bool:
+    """Say whether parent and children were told once each, with this code."""
+    return sorted(codes, key=str) == [("parent", code), code, code, code]
+
+
+# How it comes.
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1006, 4000])
+async def test_client_that_leaves(codes: list[Any], layer: InMemoryChannelLayer, code: int) -> None:
+    """The socket's code reaches every open child; no frame is sent for it."""
+    async with serving(Parent.as_asgi(), codes=codes) as client:
+        await opened(client, "a", "b", "room/1")
+        assert len(layer.groups["members"]) == 3
+        client.disconnect(code)
+        await client.ended()
+        assert client._output.empty()
+    assert tidy(codes, code)
+
+
+async def test_disconnect_without_a_code() -> None:
+    """A child gets the server's disconnect as it is, also one without a code."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client._gone.set()
+        client.feed({"type": "websocket.disconnect"})
+        assert await life.receive() == {"type": "websocket.disconnect"}
+
+
+async def test_reason_of_the_client() -> None:
+    """The disconnect of a child is the socket's as it is, with its reason."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.disconnect(4000, "é")
+        assert await life.receive() == bye(4000, "é")
+
+
+async def cancel(client: Client) -> None:
+    """Cancel the application, and wait for its end."""
+    client.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await client.ended()
+    client.task = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_cancellation(codes: list[Any], layer: InMemoryChannelLayer) -> None:
+    """When the server cancels the application, every child is told with 1006 and finishes."""
+    async with serving(Parent.as_asgi(), codes=codes) as client:
+        await opened(client, "a", "b", "room/1")
+        await cancel(client)
+        assert tidy(codes, 1006)
+        assert not layer.groups
+
+
+@pytest.mark.parametrize("parent", [Parent, WebsocketDemultiplexer])
+@pytest.mark.parametrize("moment", range(0, 60, 3))
+async def test_cancellation_at_any_await(
+    codes: list[Any], layer: InMemoryChannelLayer, moment: int, parent: Any
+) -> None:
+    """Whenever the cancellation comes, nothing is left."""
+    application = parent.as_asgi(consumer_classes={"a": Member, "b": Echo})
+    async with Client(application, codes=codes) as client:
+        client.feed({"type": "websocket.connect"})
+        client.data("b", 1)
+        client.open("a")
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        await cancel(client)
+        assert not layer.groups
+        assert asyncio.all_tasks() <= {asyncio.current_task(), client.task}
+
+
+@pytest.mark.parametrize("moment", range(20))
+async def test_cancellation_during_the_end(
+    codes: list[Any], layer: InMemoryChannelLayer, moment: int
+) -> None:
+    """A cancellation that comes when the client leaves leaves nothing either."""
+    async with serving(Parent.as_asgi(), codes=codes) as client:
+        await opened(client, "a", "room/1")
+        client.disconnect(1001)
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        client.task.cancel()
+        await within(asyncio.wait({client.task}), "the end")
+        assert not layer.groups
+        assert [code for code in codes if code in (1001, 1006)] in ([1001] * 3, [1006] * 3)
+        client.task = asyncio.create_task(asyncio.sleep(0))
+
+
+@pytest.mark.parametrize("moment", range(20))
+async def test_cancellation_twice(
+    codes: list[Any], layer: InMemoryChannelLayer, moment: int
+) -> None:
+    """A second cancellation does not keep anybody from leaving his groups."""
+    async with serving(Parent.as_asgi(), codes=codes) as client:
+        await opened(client, "a", "b", "room/1")
+        client.task.cancel()
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        client.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await client.ended()
+        assert asyncio.all_tasks() <= {asyncio.current_task(), client.task}
+        assert tidy(codes, 1006)
+        assert not layer.groups
+        client.task = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_second_cancellation_leaves_the_children_their_time() -> None:
+    """A second cancellation of the application does not shorten the time of the children."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet}, consumer_close_timeout=60)) as client:
+        life = await puppet.life()
+        await life.accept()
+        for _ in range(3):
+            client.task.cancel()
+            await settled()
+        assert await life.receive() == bye_without_reason(1006)
+        assert not client.task.done()
+        life.finish()
+        with pytest.raises(asyncio.CancelledError):
+            await client.ended()
+        assert not life.cancellations
+        client.task = asyncio.create_task(asyncio.sleep(0))
+
+
+def bye_without_reason(code: int) -> dict[str, Any]:
+    """What a child receives where the socket's end has no reason."""
+    return {"type": "websocket.disconnect", "code": code}
+
+
+@pytest.mark.parametrize("where", ["connect", "accepted", "receive_json", "handler", "disconnect"])
+async def test_crash_of_the_parent(
+    codes: list[Any], layer: InMemoryChannelLayer, where: str
+) -> None:
+    """What the parent's own code raises reaches the server, when every child has finished."""
+
+    class Crashing(Parent):
+        async def connect(self) -> None:
+            if where == "connect":
+                raise Crash
+            await self.accept()
+            if where == "accepted":
+                raise Crash
+
+        async def receive_json(self, content: Any) -> None:
+            if content.get("crash"):
+                raise Crash
+            await super().receive_json(content)
+
+        async def handler(self, event: Any) -> None:
+            raise Crash
+
+        async def disconnect(self, code: int) -> None:
+            await super().disconnect(code)
+            if where == "disconnect":
+                raise Crash
+
+    async with Client(Crashing.as_asgi(), codes=codes) as client:
+        client.feed({"type": "websocket.connect"})
+        if where not in ("connect", "accepted"):
+            await client.receive()
+            await opened(client, "a", "b", "room/1")
+        if where == "receive_json":
+            client.send(crash=True)
+        elif where == "handler":
+            await layer.group_send("parents", {"type": "handler"})
+        elif where == "disconnect":
+            client.disconnect(1001)
+        with pytest.raises(Crash):
+            await client.ended()
+        assert not layer.groups
+        if where in ("receive_json", "handler"):
+            assert tidy(codes, 1011)
+        elif where == "disconnect":
+            assert tidy(codes, 1001)
+        client.task = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_parent_that_stops() -> None:
+    """A StopConsumer of the parent's own ends the socket as any consumer's, with 1000."""
+
+    class Stopping(WebsocketDemultiplexer):
+        async def receive_json(self, content: Any) -> None:
+            raise StopConsumer
+
+    puppet = Puppet()
+    async with serving(Stopping.as_asgi(consumer_classes={"a": puppet})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.send()
+        assert await life.receive() == bye_without_reason(1000)
+        life.finish()
+        await client.ended()
+
+
+async def test_parent_that_does_not_stop() -> None:
+    """A parent that goes on after its disconnect, as any consumer may, is told only once."""
+    told = []
+
+    class Going(WebsocketDemultiplexer):
+        async def websocket_disconnect(self, message: Any) -> None:
+            told.append(message["code"])
+
+    async with serving(Going.as_asgi(consumer_classes={"a": Echo})) as client:
+        client.disconnect(1001)
+        await settled()
+        await until(lambda: told)
+        await settled()
+        await cancel(client)
+    assert told == [1001]
+
+
+async def test_second_trouble_in_the_end(codes: list[Any]) -> None:
+    """What disconnect() makes of a crash is logged; the crash itself goes to the server."""
+
+    class Crashing(Parent):
+        async def receive_json(self, content: Any) -> None:
+            raise Crash
+
+        async def disconnect(self, code: int) -> None:
+            raise LookupError
+
+    async with serving(Crashing.as_asgi(), codes=codes) as client:
+        client.send()
+        with pytest.raises(Crash):
+            await client.ended()
+        record = client.log.expect("the disconnect of '/socket/' failed")
+        assert record.exc_info is not None
+        assert isinstance(record.exc_info[1], LookupError)
+        client.task = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_disconnect_of_the_parent_that_hangs(codes: list[Any]) -> None:
+    """disconnect() has the children's time when the application is cancelled, and no more."""
+
+    class Hanging(Parent):
+        async def disconnect(self, code: int) -> None:
+            await super().disconnect(code)
+            await asyncio.Event().wait()
+
+    application = Hanging.as_asgi(consumer_close_timeout=0.5, consumer_classes={"a": Member})
+    async with serving(application, codes=codes) as client:
+        await opened(client, "a")
+        client.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await client.ended()
+        record = client.log.expect("the disconnect of '/socket/' failed")
+        assert record.exc_info is not None
+        assert isinstance(record.exc_info[1], TimeoutError)
+        client.task = asyncio.create_task(asyncio.sleep(0))
+    assert codes.count(1006) == 1
+
+
+async def test_close_by_the_parent(codes: list[Any], layer: InMemoryChannelLayer) -> None:
+    """After the parent's close() the children leave, and so does the parent with the socket."""
+
+    class Closing(Parent):
+        async def receive_json(self, content: Any) -> None:
+            if content.get("close"):
+                await self.close(4000)
+            else:
+                await super().receive_json(content)
+
+    async with serving(Closing.as_asgi(), codes=codes) as client:
+        await opened(client, "a", "b", "room/1")
+        client.send(close=True)
+        await client.expect_closed(4000)
+    assert tidy(codes, 4000)
+    assert not layer.groups
+
+
+async def test_end_before_the_connect() -> None:
+    """An application that is cancelled before its connect tells nobody."""
+    codes: list[Any] = []
+    async with Client(Parent.as_asgi(), codes=codes) as client:
+        await settled()
+        client.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await client.ended()
+        client.task = asyncio.create_task(asyncio.sleep(0))
+    assert codes == []
+
+
+async def test_end_of_a_refused_socket(codes: list[Any], layer: InMemoryChannelLayer) -> None:
+    """A socket that was refused leaves its groups when the server says that it has ended."""
+
+    class Refusing(Parent):
+        async def connect(self) -> None:
+            await self.close()
+
+    async with Client(Refusing.as_asgi(), codes=codes) as client:
+        client.feed({"type": "websocket.connect"})
+        await client.expect_closed(1000)
+    assert codes == [("parent", 1000)]
+
+
+# The server refuses what is sent.
+
+
+@pytest.mark.parametrize("sender", ["child", "parent"])
+async def test_server_that_refuses_to_send(
+    codes: list[Any], layer: InMemoryChannelLayer, sender: str
+) -> None:
+    """When the server's send raises, as it may when the client has gone, nothing is left."""
+    async with serving(Parent.as_asgi(), codes=codes) as client:
+        await opened(client, "a", "b", "room/1")
+        client.send_error = OSError("the client has gone")
+        if sender == "child":
+            client.close("a")
+            await settled()
+            client.disconnect(1001)
+            await client.ended()
+            assert tidy(codes, 1001) or codes.count(1000) == 1
+        else:
+            client.send(event="ping")
+            with pytest.raises(OSError, match="has gone"):
+                await client.ended()
+            client.task = asyncio.create_task(asyncio.sleep(0))
+            assert tidy(codes, 1011)
+        assert not layer.groups
+
+
+@pytest.mark.parametrize("echo", [Echo, SyncEcho, plain_echo])
+async def test_consumers_that_cannot_send(echo: Any) -> None:
+    """A child that answers when the client has gone is not logged as a crash."""
+    async with serving(demultiplexer({"a": echo, "b": echo})) as client:
+        for name in ("a", "b"):
+            client.data(name, 1)
+            await client.expect_frame(stream=name, payload=1)
+        client.send_error = OSError("the client has gone")
+        client.data("a", 1)
+        client.data("b", 1)
+        await until(lambda: not client.unread)
+        await settled()
+        client.disconnect(1006)
+        await client.ended()
+
+
+async def test_send_that_the_server_refuses_is_no_crash(caplog: pytest.LogCaptureFixture) -> None:
+    """A child that ends by the server's refusal to send is logged for debugging only."""
+    caplog.set_level(logging.DEBUG, "channels_demultiplexer")
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.send_error = OSError("the client has gone")
+        with pytest.raises(OSError, match="has gone") as raised:
+            await life.send_text("1")
+        life.crash(raised.value)
+        await within(life.over.wait(), "the child's end")
+        await settled()
+    messages = [record.getMessage() for record in caplog.records]
+    assert "stream 'a' could not send: OSError('the client has gone')" in messages
+
+
+async def test_other_error_after_a_refused_send_is_a_crash() -> None:
+    """What a child makes of the server's refusal is its own crash."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.send_error = OSError("the client has gone")
+        with pytest.raises(OSError, match="has gone"):
+            await life.send_text("1")
+        life.crash(LookupError())
+        await within(life.over.wait(), "the child's end")
+        await settled()
+        client.log.expect("crashed")
+
+
+# What the children do with it.
+
+
+async def test_child_has_its_time_at_the_end() -> None:
+    """The application waits for a child that cleans up."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.disconnect(1001)
+        assert await life.receive() == bye(1001)
+        await settled()
+        assert not client.task.done()
+        life.finish()
+        await client.ended()
+        assert not life.cancellations
+
+
+async def test_cancellation_while_children_have_their_time() -> None:
+    """A cancellation that comes when the application waits is raised when they have finished."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        client.disconnect(1001)
+        await settled()
+        client.task.cancel()
+        await settled()
+        assert not client.task.done()
+        life.finish()
+        await cancel(client)
+        assert not life.cancellations
+
+
+@pytest.mark.parametrize("accepts", [False, True])
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_child_that_ignores_the_end(accepts: bool, cancels: bool) -> None:
+    """A child that ignores the end is cancelled in time, with a warning that names it."""
+    puppet = Puppet()
+    application = demultiplexer({"a": puppet}, consumer_close_timeout=0.01)
+    async with serving(application) as client:
+        life = await puppet.life()
+        if accepts:
+            await life.accept()
+        if cancels:
+            client.task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await client.ended()
+            client.task = asyncio.create_task(asyncio.sleep(0))
+        else:
+            client.disconnect(1001)
+            await client.ended()
+        assert life.cancellations == 1
+        client.log.expect("stream 'a' .*cancelled")
+
+
+async def test_child_that_swallows_cancellations_at_the_end() -> None:
+    """A child that swallows its cancellations is cancelled again, and waited for."""
+    puppet = Puppet(swallowed=2)
+    async with serving(demultiplexer({"a": puppet}, consumer_close_timeout=0.01)) as client:
+        life = await puppet.life()
+        client.disconnect(1001)
+        await client.ended()
+        assert life.cancellations == 3
+        for _ in range(3):
+            client.log.expect("stream 'a' .*cancelled")
+
+
+async def test_child_that_crashes_at_the_end() -> None:
+    """A child that crashes in cleaning up is logged, and harms nobody."""
+    puppet, other = Puppet(), Puppet()
+    async with serving(demultiplexer({"a": puppet, "b": other})) as client:
+        life, second = await puppet.life(), await other.life()
+        await second.accept()
+        client.disconnect(1001)
+        life.crash(LookupError())
+        assert await second.receive() == bye(1001)
+        second.finish()
+        await client.ended()
+        client.log.expect("'a'.*crashed")
+
+
+async def test_data_before_the_end_reaches_the_child() -> None:
+    """What the client sent before it left reaches the child before its disconnect."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.data("a", 1)
+        client.disconnect(1001)
+        assert await life.receive() == text("1")
+        assert await life.receive() == bye(1001)
+
+
+async def test_what_a_child_sends_at_the_end_is_dropped() -> None:
+    """When the socket has ended, what children send goes nowhere and raises nothing."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet, "b": puppet})) as client:
+        one, two = await puppet.life(), await puppet.life()
+        await one.accept()
+        client.disconnect(1001)
+        assert await one.receive() == bye(1001)
+        client.send_error = AssertionError("sent")
+        await one.send_text("1")
+        await one.send_close()
+        await two.send({"type": "websocket.accept"})
+        one.finish()
+        two.finish()
+        await client.ended()
+
+
+async def test_child_that_opens_at_the_end() -> None:
+    """A child that has not run yet gets its connect, and its disconnect next."""
+    puppet = Puppet()
+    async with Client(demultiplexer({"a": puppet})) as client:
+        client.feed({"type": "websocket.connect"})
+        client.disconnect(1001)
+        life = await puppet.life()
+        assert await life.receive() == CONNECT
+        assert await life.receive() == bye(1001)
+
+
+async def test_child_that_is_closing_at_the_end() -> None:
+    """A child that the client has told to leave already isn't told twice."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.close("a", code=3000)
+        assert await life.receive() == bye(3000)
+        client.disconnect(1001)
+        call = asyncio.create_task(life._receive())
+        await settled()
+        assert not call.done()
+        call.cancel()
+        life.finish()
+        await client.ended()
+        assert client._output.empty()
+
+
+async def test_time_of_a_child_that_is_closing_at_the_end() -> None:
+    """The end leaves the time that runs already as it is; none runs when the child has ended."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet}, consumer_close_timeout=0.2)) as client:
+        life = await puppet.life()
+        client.close("a")
+        await settled()
+        client.disconnect(1001)
+        await settled()
+        life.finish()
+        await client.ended()
+        await asyncio.sleep(0.3)  # longer than its time
+
+
+async def test_child_that_is_cleaning_up_at_the_end() -> None:
+    """A child that has closed its stream and cleans up is waited for too."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet, "b": Echo})) as client:
+        life = await puppet.life()
+        await life.accept()
+        await life.send_close(code=4000)
+        await client.expect_ended("a", 4000)
+        client.disconnect(1001)
+        assert await life.receive() == bye(4000)
+        await settled()
+        assert not client.task.done()
+        life.finish()
+        await client.ended()
+
+
+async def test_life_that_waits_at_the_end_never_begins() -> None:
+    """A life that waits for the one before it does not begin when the socket has ended."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet})) as client:
+        life = await puppet.life()
+        client.close("a")
+        client.open("a")
+        await client.expect_silence()
+        client.disconnect(1001)
+        await settled()
+        life.finish()
+        await client.ended()
+    assert puppet.lives == 1
+
+
+async def test_send_that_waits_at_the_end() -> None:
+    """A child that waits for a client that does not read ends with the socket."""
+    puppet = Puppet()
+    async with Client(demultiplexer({"a": puppet}), capacity=1) as client:
+        await client.connect()
+        life = await puppet.life()
+        await life.accept()
+        sends = [asyncio.create_task(life.send_text(str(number))) for number in range(3)]
+        await settled()
+        client.disconnect(1001)
+        await within(asyncio.gather(*sends), "the sends")
+        assert await life.receive() == bye(1001)
+
+
+async def test_acknowledgement_that_waits_at_the_end() -> None:
+    """A `close` whose answer the client does not read holds up nothing at the end."""
+    puppet = Puppet()
+    application = demultiplexer({"a": Echo, "b": puppet}, consumer_close_timeout=60)
+    async with Client(application, capacity=1) as client:
+        await client.connect()
+        life = await puppet.life()
+        await life.accept()
+        await life.send_text("1")
+        client.close("a")
+        await settled()
+        client.disconnect(1001)
+        life.finish()
+        await client.ended()
+
+
+async def test_server_that_holds_up_an_answer_for_ever() -> None:
+    """A server whose send does not return though the socket has ended has a child's time."""
+    application = demultiplexer({"a": plain_echo}, consumer_close_timeout=0.01)
+    async with Client(application) as client:
+        await client.connect()
+        stuck = asyncio.Event()
+
+        async def hang(message: Any) -> None:
+            stuck.set()
+            await asyncio.Event().wait()
+
+        client.hook = hang
+        client.close("a")
+        await within(stuck.wait(), "the answer")
+        client.disconnect(1001)
+        await client.ended()
+        client.log.expect("stream 'a' .*cancelled")
+
+
+async def test_frame_rejected_after_the_end() -> None:
+    """A miss that shows when the socket has ended is told to nobody."""
+    router = URLRouter([path("x", Echo.as_asgi())])
+    go = asyncio.Event()
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await go.wait()
+        await router(scope, receive, send)
+
+    async with serving(demultiplexer({"a/<int:n>": late})) as client:
+        client.open("a/1")
+        await client.expect_silence()
+        client.disconnect(1001)
+        await settled()
+        go.set()
+        await client.ended()
+        assert client._output.empty()
+
+
+async def test_logged_states(caplog: pytest.LogCaptureFixture) -> None:
+    """Each change of a stream's state is logged for debugging."""
+    caplog.set_level(logging.DEBUG, "channels_demultiplexer")
+    async with serving(demultiplexer({"a": Echo})) as client:
+        await opened(client, "a")
+        client.close("a")
+        await client.expect_ended("a", 1000)
+    changes = [message.replace("StreamState.", "") for message in caplog.messages]
+    assert [message for message in changes if "->" in message] == [
+        "stream 'a': OPENING -> OPEN",
+        "stream 'a': OPEN -> CLOSING",
+        "stream 'a': CLOSING -> CLOSED",
+    ]

@@ -1,0 +1,229 @@
+"""The signals for metrics and audit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from channels.routing import URLRouter
+from django.dispatch import Signal
+from django.urls import path
+
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+from channels_demultiplexer.signals import announce, frame_rejected, stream_closed, stream_opened
+from channels_demultiplexer.status import StatusCodes
+
+from .children import Echo, Echoing, Puppet, SyncEcho, bye, returning
+from .driver import Client, connected, demultiplexer, serving, settled, within
+
+NAMES = {"opened": stream_opened, "closed": stream_closed, "rejected": frame_rejected}
+
+
+class Heard:
+    """What was announced, in order."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+
+    def receiver(self, name: str) -> Any:
+        """Return a receiver for the signal `name`."""
+
+        async def receive(**arguments: Any) -> None:
+            del arguments["signal"]
+            self._queue.put_nowait((name, arguments))
+
+        return receive
+
+    async def expect(self, name: str, stream: str | None, **arguments: Any) -> dict[str, Any]:
+        """Expect an announcement with these arguments; return all."""
+        found = await within(self._queue.get(), f"the signal {name!r}")
+        assert found[0] == name
+        assert found[1].keys() == {"sender", "scope", "stream", *arguments}
+        assert found[1]["stream"] == stream
+        assert {key: found[1][key] for key in arguments} == arguments
+        return found[1]
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing was announced that was not expected."""
+        return self._queue.empty()
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    """Listens to all signals."""
+    heard = Heard()
+    receivers = [(signal, heard.receiver(name)) for name, signal in NAMES.items()]
+    for signal, receiver in receivers:
+        signal.connect(receiver)
+    yield heard
+    for signal, receiver in receivers:
+        signal.disconnect(receiver)
+    assert heard.nothing
+
+
+class Sender(WebsocketDemultiplexer):
+    """The sender of the signals."""
+
+    consumer_classes = {"a": Echo}
+
+
+async def test_stream_opened_and_closed(heard: Heard) -> None:
+    """A stream's life is announced with its name, its child's scope, and its code."""
+    puppet = Puppet()
+    async with serving(Sender.as_asgi(consumer_classes={"a": puppet})) as client:
+        life = await puppet.life()
+        await settled()
+        assert heard.nothing
+        await life.accept()
+        opened = await heard.expect("opened", "a")
+        assert opened["scope"] is life.scope
+        assert issubclass(opened["sender"], Sender)
+        client.close("a", code=3000)
+        assert await life.receive() == bye(3000)
+        await settled()
+        assert heard.nothing
+        life.finish()
+        closed = await heard.expect("closed", "a", code=3000, opened=True)
+        assert closed["scope"] is life.scope
+        assert closed["sender"] is opened["sender"]
+
+
+async def test_sender_is_the_class(heard: Heard) -> None:
+    """The sender is the demultiplexer class, for receivers that listen to one."""
+    async with serving(Sender.as_asgi()):
+        assert (await heard.expect("opened", "a"))["sender"] is Sender
+    await heard.expect("closed", "a", code=1000, opened=True)
+
+
+async def test_refused_stream(heard: Heard) -> None:
+    """A stream that its child refuses is announced as closed only."""
+    async with connected({"a/<int:n>": returning}) as client:
+        client.open("a/1")
+        await client.expect_ended("a/1", 4403)
+        await heard.expect("closed", "a/1", code=4403, opened=False)
+
+
+@pytest.mark.parametrize("how", ["close", "crash", "return", "stall", "socket"])
+async def test_code_of_each_end(heard: Heard, how: str) -> None:
+    """The code is that with which the stream has ended."""
+    puppet = Puppet()
+    attributes: dict[str, Any] = {"stream_overflow": "close", "stream_capacity": 1}
+    async with connected({"a": puppet, "r/<int:n>": Echo}, **attributes) as client:
+        life = await puppet.life()
+        await life.accept()
+        await heard.expect("opened", "a")
+        code = {"close": 4000, "crash": 1011, "return": 1000, "stall": 1013, "socket": 1001}[how]
+        if how == "close":
+            await life.send_close(code=4000)
+        elif how == "crash":
+            life.crash(LookupError())
+        elif how == "stall":
+            client.data("a", 1)
+            client.data("a", 2)
+        elif how == "socket":
+            client.disconnect(1001)
+        if how not in ("crash", "return"):
+            await settled()
+            assert heard.nothing  # until the child has finished
+        if how != "crash":
+            life.finish()
+        await heard.expect("closed", "a", code=code, opened=True)
+        if how == "crash":
+            client.log.expect("crashed")
+
+
+async def test_miss_of_a_router_behind_middleware(heard: Heard) -> None:
+    """A miss that shows when the child runs is both a rejected frame and a closed stream."""
+    missing = Echoing(URLRouter([path("x", Echo.as_asgi())]))
+    async with connected({"a/<int:n>": missing}) as client:
+        client.open("a/1")
+        await client.expect_error(404, "a/1")
+        rejected = await heard.expect("rejected", "a/1", status=StatusCodes.NOT_FOUND)
+        assert rejected["scope"] is client.scope
+        await heard.expect("closed", "a/1", code=4403, opened=False)
+
+
+@pytest.mark.parametrize(
+    ("message", "stream", "status"),
+    [
+        ("", None, StatusCodes.BAD_REQUEST),
+        ('{"stream":"a"}', "a", StatusCodes.BAD_REQUEST),
+        ('{"stream":"b","payload":1}', "b", StatusCodes.NOT_FOUND),
+    ],
+)
+async def test_frame_rejected(
+    heard: Heard, message: str, stream: str | None, status: StatusCodes
+) -> None:
+    """A frame that gets an error is announced with the name, the socket's scope, the status."""
+    async with serving(Sender.as_asgi(lazy=True)) as client:
+        client.send_text(message)
+        await client.expect_error(status, stream)
+        rejected = await heard.expect("rejected", stream, status=status)
+        assert rejected["scope"] is client.scope
+        assert isinstance(rejected["status"], StatusCodes)
+        assert issubclass(rejected["sender"], Sender)
+
+
+@pytest.mark.parametrize("echo", [Echo, SyncEcho])
+async def test_receivers_that_fail_harm_nobody(echo: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A receiver may raise, and may be a plain function, as under Django's own signals."""
+    called = []
+
+    def receive(signal: Signal, **arguments: Any) -> None:
+        called.append(signal)
+        raise LookupError("a receiver")
+
+    for signal in NAMES.values():
+        signal.connect(receive)
+    try:
+        async with connected({"a": echo}) as client:
+            client.data("a", 1)
+            await client.expect_frame(stream="a", payload=1)
+            client.data("b", 1)
+            await client.expect_error(404, "b")
+            client.close("a")
+            await client.expect_ended("a", 1000)
+    finally:
+        for signal in NAMES.values():
+            signal.disconnect(receive)
+    assert sorted(map(id, called)) == sorted(map(id, NAMES.values()))
+    assert caplog.text.count("LookupError: a receiver") == 3
+
+
+async def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody listens, a signal is not sent."""
+
+    class Costly(Signal):
+        async def asend_robust(self, *args: Any, **kwargs: Any) -> Any:
+            raise AssertionError("sent")
+
+    await announce(Costly(), Sender)
+
+
+async def test_slow_receiver_of_an_end_holds_up_the_next_life(heard: Heard) -> None:
+    """A life is over when its end has been announced; the next begins after it."""
+    puppet, go = Puppet(), asyncio.Event()
+
+    async def wait(**arguments: Any) -> None:
+        await go.wait()
+
+    stream_closed.connect(wait)
+    try:
+        async with Client(demultiplexer({"a": puppet})) as client:
+            await client.connect()
+            life = await puppet.life()
+            client.close("a")
+            client.open("a")
+            life.finish()
+            await client.expect_ended("a", 1000)
+            await client.expect_silence()
+            assert puppet.lives == 1
+            go.set()
+            await puppet.life()
+    finally:
+        stream_closed.disconnect(wait)
+    for _ in range(2):
+        await heard.expect("closed", "a", code=1000, opened=False)
