@@ -32,6 +32,11 @@ HUGE = "1" * 5000
 LONE = r"\ud800"
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Nothing here runs a task, so that none need be looked for."""
+
+
 def short(value: object) -> str | None:
     """Return a test's id for a parameter that may be very long."""
     return ascii(value)[:40] if isinstance(value, str | bytes) else None
@@ -339,6 +344,7 @@ def test_not_utf8(message: str) -> None:
         '"stream":"",',
         f'"stream":"{"a" * 256}",',
         f'"stream":"{"é" * 128}",',
+        f'"stream":"{"😀" * 64}",',
         f'"stream":"{LONE}",',
         '"stream":"a\\udc00",',
     ],
@@ -350,7 +356,9 @@ def test_bad_name(name: str, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "a" * 255, "é" * 127 + "a", "\0", " ", "/", "#", "?"], ids=short
+    "name",
+    ["a", "a" * 255, "é" * 127 + "a", "😀" * 63 + "abc", "\0", " ", "/", "#", "?"],
+    ids=short,
 )
 def test_good_name(name: str) -> None:
     """A name is any text of 1 to 255 bytes."""
@@ -799,6 +807,24 @@ def test_envelope_bytes(data: bytes) -> None:
 def test_envelope_bytes_longest_name() -> None:
     """The longest name has the length byte 255."""
     assert codec().envelope("a" * 255).bytes(b"x") == b"\xff" + b"a" * 255 + b"x"
+
+
+@pytest.mark.parametrize("manage_envelope", [True, False])
+@pytest.mark.parametrize("name", ["a", 'é"'])
+def test_declared_envelope(name: str, manage_envelope: bool) -> None:
+    """The envelope of a declared stream wraps as that of any, and is made once."""
+    own = codec(manage_envelope=manage_envelope)
+    declared, made = own.declared_envelope(name), own.envelope(name)
+    assert own.declared_envelope(name) is declared
+    assert [declared.text("1"), declared.text("x")] == [made.text("1"), made.text("x")]
+    assert declared.bytes(b"x") == made.bytes(b"x")
+
+
+def test_declared_envelope_of_each() -> None:
+    """Each declared stream has an envelope of its own."""
+    own = codec()
+    texts = [own.declared_envelope(name).text("1") for name in ("a", "b", "a")]
+    assert [json.loads(text)["stream"] for text in texts] == ["a", "b", "a"]
 
 
 # Test other key names.

@@ -95,6 +95,11 @@ INVALID = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Nothing here runs a task, so that none need be looked for."""
+
+
 def short(value: object) -> str | None:
     """Return a test's id for a parameter that may be very long."""
     return ascii(value)[:40] if isinstance(value, str) else None
@@ -162,7 +167,7 @@ def mutated(draw: st.DrawFn) -> str:
 json_like = st.text('{}[]":, \\u0123dDbce-+.nNaITtrfs\n', max_size=12)
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(deadline=None, max_examples=600)
 @given(st.text() | json_like | mutated())
 @example('"\\ud800"')
 @example("[1e999]")

@@ -1,0 +1,122 @@
+"""What the package promises to have: its names, its types, its version."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import pkgutil
+import subprocess
+import sys
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import channels_demultiplexer
+
+ROOT = Path(__file__).parent.parent
+
+EXPORTS = {
+    "apps": ["ChannelsDemultiplexerConfig"],
+    "checks": ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"],
+    "conf": ["PREFIX", "SETTINGS", "Fault", "Options", "Setting", "faults", "options_of"],
+    "connection": ["Connection"],
+    "demultiplexer": ["WebsocketDemultiplexer"],
+    "exceptions": [
+        "FrameError",
+        "FrameTooLarge",
+        "InboxFull",
+        "MalformedFrame",
+        "StreamNotOpen",
+        "TooManyStreams",
+        "UnknownStream",
+    ],
+    "frames": [
+        "CONTROL_FIELDS",
+        "MAX_NAME_SIZE",
+        "SUBPROTOCOL",
+        "Close",
+        "CloseCode",
+        "Codec",
+        "Data",
+        "Envelope",
+        "Frame",
+        "Open",
+        "Ping",
+        "name_fault",
+    ],
+    "inbox": ["Inbox"],
+    "jsontext": ["decode", "encode", "is_json", "is_utf8", "member", "replace_surrogates"],
+    "routing": ["ASGIApplication", "Message", "Receive", "Routes", "Scope", "Send"],
+    "signals": ["announce", "frame_rejected", "stream_closed", "stream_opened"],
+    "status": ["StatusCodes"],
+    "stream": ["Socket", "Stream", "StreamState"],
+    "testing": ["DemultiplexerCommunicator", "StreamCommunicator"],
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> None:
+    """Nothing here runs a task, so that none need be looked for."""
+
+
+@pytest.mark.parametrize("module", EXPORTS)
+def test_exports(module: str) -> None:
+    """A module has exactly these public names, and has them all."""
+    loaded = importlib.import_module(f"channels_demultiplexer.{module}")
+    assert sorted(loaded.__all__) == sorted(EXPORTS[module])
+    assert all(hasattr(loaded, name) for name in EXPORTS[module])
+
+
+def test_every_module() -> None:
+    """Every module of the package itself is in the table."""
+    found = {module.name for module in pkgutil.iter_modules(channels_demultiplexer.__path__)}
+    assert found - {"management", "router"} == set(EXPORTS)
+
+
+@pytest.mark.parametrize("error", [name for name in EXPORTS["exceptions"] if name != "FrameError"])
+def test_tree_of_exceptions(error: str) -> None:
+    """Each exception stands in the tree at the top of its module."""
+    module = importlib.import_module("channels_demultiplexer.exceptions")
+    assert f" * {error} ({getattr(module, error).status})\n" in module.__doc__
+
+
+def test_typed() -> None:
+    """The package says that it is typed."""
+    assert files("channels_demultiplexer").joinpath("py.typed").is_file()
+
+
+def test_version() -> None:
+    """The version of the distribution is the one in setup.cfg."""
+    metadata = configparser.ConfigParser()
+    metadata.read(ROOT / "setup.cfg", encoding="utf-8")
+    assert version("channels-demultiplexer") == metadata["metadata"]["version"] == "3.0.0"
+
+
+def run(code: str) -> str:
+    """Run `code` in a Python of its own, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_frames_import_nothing() -> None:
+    """The wire format needs neither Django nor Channels nor anything that can wait."""
+    code = (
+        "import sys; before = set(sys.modules); import channels_demultiplexer.frames; "
+        "print({name.partition('.')[0] for name in set(sys.modules) - before} "
+        "& {'django', 'channels', 'asgiref', 'asyncio', 'logging'})"
+    )
+    assert run(code) == "set()"
+
+
+def test_not_installed() -> None:
+    """A demultiplexer works where the package is not in INSTALLED_APPS."""
+    code = (
+        "from django.conf import settings; settings.configure(); import django; django.setup(); "
+        "from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer as D; "
+        "print(D.as_asgi(max_streams=3).consumer_class.check().max_streams)"
+    )
+    assert run(code) == "3"
