@@ -1,0 +1,28 @@
+"""Sphinx configuration: `sphinx-build -W docs docs/_build`. Needs no network."""
+
+from importlib.metadata import version as version_of
+
+from django.conf import settings
+
+# The consumers that autodoc imports look at Django's settings.
+settings.configure(USE_TZ=True)
+
+project = "channels-demultiplexer"
+copyright = "The channels-demultiplexer developers"
+author = "The channels-demultiplexer developers"
+release = version_of("channels-demultiplexer")
+version = ".".join(release.split(".")[:2])
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+# In docstrings, `name` is code.
+default_role = "code"
+highlight_language = "python"
+
+autodoc_default_options = {"member-order": "bysource"}
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+
+html_theme = "furo"
+html_title = f"channels-demultiplexer {release}"
+html_copy_source = False
