@@ -203,7 +203,7 @@ def _check_application(where: str, child: Any) -> None:
     if isinstance(child, type) or not callable(child):
         raise ImproperlyConfigured(expected)
     try:
-        inspect.signature(child).bind(None, None, None)
+        inspect.signature(child, follow_wrapped=False).bind(None, None, None)
     except TypeError:
         raise ImproperlyConfigured(
             f"{expected}, which does not take scope, receive, send"

@@ -602,3 +602,13 @@ def test_cause() -> None:
         routes({"<nope:pk>": app})
     assert isinstance(caught.value.__cause__, ImproperlyConfigured)
     assert re.search("nope", str(caught.value.__cause__))
+
+
+def test_as_asgi_of_a_consumer_with_an_init_of_its_own():
+    """What as_asgi() returns names the consumer in __wrapped__, whose signature isn't its own."""
+
+    class Log(AsyncWebsocketConsumer):
+        def __init__(self, lines):
+            super().__init__()
+
+    assert Routes("a.B", {"log": Log.as_asgi(lines=50)}, ()).fixed.keys() == {"log"}
