@@ -78,6 +78,8 @@ def test_the_reference_has_every_check():
     text = page("reference")
     ids = set(re.findall(r"\b[EW]\d{3}\b", Path(conf.__file__).read_text()))
     ids |= set(re.findall(r"\{_APP\}\.([EW]\d{3})", Path(checks.__file__).read_text()))
+    routes = (PACKAGE / "router" / "checks.py").read_text()
+    ids |= set(re.findall(r"channels_demultiplexer\.([EW]\d{3})", routes))
     assert ids
     assert not [id for id in ids if f"``channels_demultiplexer.{id}``" not in text]
 
