@@ -1,0 +1,72 @@
+# Everything here sets itself up: `make test` works in a fresh clone.
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo talk test lint format types docs bench clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    serve the example with Daphne (PORT=$(PORT))"
+	@echo "make talk    talk to it, in another terminal"
+	@echo "make test    run the tests, which must cover everything (ARGS=... for pytest)"
+	@echo "make lint    check the code's style"
+	@echo "make format  format the code"
+	@echo "make types   check the types"
+	@echo "make docs    build the documentation into docs/_build/html"
+	@echo "make bench   run the benchmarks"
+	@echo "make clean   remove what these make"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# .venv/test stands for the extra `test`, and so on. setup.cfg says what is in them.
+$(VENV)/test $(VENV)/dev: setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[$(@F)]"
+	@touch $@
+
+$(VENV)/demo: setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[daphne]" websockets
+	@touch $@
+
+demo: $(VENV)/demo
+	@$(BIN)/python example/manage.py migrate --verbosity 0
+	@echo
+	@echo "  The example is at http://127.0.0.1:$(PORT)/, which says what to try."
+	@echo "  To talk to all its consumers over one socket, in another terminal:"
+	@echo
+	@echo "      make talk PORT=$(PORT)"
+	@echo
+	@cd example && exec ../$(BIN)/python -m daphne -b 127.0.0.1 -p $(PORT) mysite.asgi:application
+
+talk: $(VENV)/demo
+	@$(BIN)/python example/talk.py --url ws://127.0.0.1:$(PORT)
+
+# The report is shown where something isn't covered; otherwise pytest has the last word.
+test: $(VENV)/test
+	$(BIN)/python -m coverage run -m pytest $(ARGS)
+	@$(BIN)/python -m coverage report >$(VENV)/coverage.txt || { cat $(VENV)/coverage.txt; exit 1; }
+
+lint: $(VENV)/dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+format: $(VENV)/dev
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+types: $(VENV)/dev
+	$(BIN)/python -m mypy
+
+docs: $(VENV)/dev
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(VENV)/dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .tox
+	rm -rf build dist docs/_build *.egg-info *.sqlite3* example/*.sqlite3*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,118 @@
+"""The example project: its consumers, and the whole of it on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from .servers import ROOT, Server, serve
+
+EXAMPLE = ROOT / "example"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of the example, with a migrated database of its own."""
+    env = {
+        "DJANGO_SETTINGS_MODULE": "mysite.settings",
+        "EXAMPLE_DATABASE": str(tmp_path_factory.mktemp("example") / "db.sqlite3"),
+        "PYTHONPATH": os.pathsep.join([str(EXAMPLE), str(ROOT)]),
+    }
+    run(["manage.py", "migrate"], env)
+    return env
+
+
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def server(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator[Server]:
+    """The example, served."""
+    with serve(request.param, "mysite.asgi:application", env=environment) as server:
+        yield server
+
+
+def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a script of the example with every warning an error."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *command],
+        cwd=EXAMPLE,
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done
+
+
+def test_checks_and_migrations(environment: dict[str, str]) -> None:
+    """The system checks have nothing to say, and no migration is missing."""
+    assert "no issues" in run(["manage.py", "check", "--fail-level", "INFO"], environment).stdout
+    done = run(["manage.py", "makemigrations", "--check", "--dry-run"], environment)
+    assert "No changes detected" in done.stdout
+
+
+def test_tests_of_the_example(environment: dict[str, str], tmp_path: Path) -> None:
+    """The tests that the example has of its own pass, as a user would run them."""
+    env = {**environment, "EXAMPLE_DATABASE": str(tmp_path / "db.sqlite3")}
+    assert "\nOK" in run(["manage.py", "test"], env).stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--mounted"]], ids=["streams", "mounted"])
+def test_talk(server: Server, environment: dict[str, str], options: list[str]) -> None:
+    """The script gets every answer, and prints the frames both ways."""
+    lines = run(["talk.py", "--url", server.url, *options], environment).stdout.splitlines()
+    assert lines[-1] == "== every answer came =="
+    assert lines[-2] == "<- HTTP 403"
+    sent = [line for line in lines if line.startswith("-> ")]
+    received = [line for line in lines if line.startswith("<- ")]
+    assert len(sent) >= 30
+    # Each frame has one answer, and the refused handshake another.
+    assert len(received) == len(sent) + 1
+
+
+def test_talk_without_server(environment: dict[str, str]) -> None:
+    """The script fails, and says what to do, where no server runs."""
+    with pytest.raises(AssertionError, match="make demo"):
+        run(["talk.py", "--url", "ws://127.0.0.1:9"], environment)
+
+
+def test_page(server: Server) -> None:
+    """The page says what to try."""
+    with urlopen(server.url.replace("ws:", "http:") + "/") as response:
+        page = response.read().decode()
+    assert "chat/&lt;str:room_name&gt;/" in page
+    assert f"talk.py --url {server.url}" in page
+
+
+async def test_foreign_origin(server: Server) -> None:
+    """A page of another site cannot open the socket."""
+    with pytest.raises(InvalidStatus) as caught:
+        async with connect(server.url + "/ws/", origin="http://example.org", proxy=None):
+            pass
+    assert caught.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(("name", "code"), [("daphne", 1006), ("uvicorn", 1012)])
+async def test_shutdown(environment: dict[str, str], name: str, code: int) -> None:
+    """The server ends when it is told to, with streams open."""
+    with serve(name, "mysite.asgi:application", env=environment) as server:
+        origin = server.url.replace("ws:", "http:")
+        async with connect(server.url + "/ws/streams/", origin=origin, proxy=None) as socket:
+            await socket.send(json.dumps({"stream": "chat/lobby/", "event": "open"}))
+            await socket.recv()
+            await asyncio.to_thread(server.stop, timeout=10)
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == code
+        assert "Traceback" not in server.log()

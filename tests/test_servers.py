@@ -1,0 +1,312 @@
+"""The library on real servers, over real WebSockets. What a server does its own way: TRAITS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, NamedTuple
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from channels_demultiplexer.frames import SUBPROTOCOL
+
+from .servers import SERVERS, Server, serve
+
+APPLICATION = "tests.asgi_app:application"
+#: Seconds that anything may take on a busy machine.
+PATIENCE = 20
+
+
+class Traits(NamedTuple):
+    """What servers do differently. The defaults are what the ASGI specification asks for."""
+
+    #: Whether the client gets the reason with which the application closes the socket.
+    close_reason: bool = True
+    #: Whether the application can close the socket while its `receive` waits.
+    closes_while_receiving: bool = True
+    #: The code in `websocket.disconnect` for a client that has closed with 4321.
+    client_code: int = 4321
+    #: The same for a client that vanishes.
+    abnormal: int = 1006
+    #: What a message that the server itself finds too long closes the socket with.
+    too_big: int = 1009
+    #: The code in `websocket.disconnect` when the server is told to stop, None where applications
+    #: hear of it by chance at best.
+    shutdown: int | None = 1006
+    #: Whether the server, told to stop, waits for clients to leave, for as long as it takes.
+    waits_for_clients: bool = False
+    #: Seconds after a handshake for which a SIGTERM would go unnoticed by the applications.
+    settling: float = 0
+    #: Arguments that shorten its own wait for connections to end by themselves.
+    args: tuple[str, ...] = ()
+
+
+TRAITS = {
+    "daphne": Traits(close_reason=False, too_big=1006, settling=2.5),
+    "uvicorn": Traits(abnormal=1005, shutdown=1012),
+    "uvicorn-wsproto": Traits(abnormal=1005, shutdown=1012),
+    "hypercorn": Traits(
+        client_code=1006,
+        waits_for_clients=sys.version_info >= (3, 12),
+        args=("--graceful-timeout", "1"),
+    ),
+    "granian": Traits(closes_while_receiving=False, abnormal=1005, too_big=1005, shutdown=None),
+}
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server for all tests of this module."""
+    with serve(request.param, APPLICATION) as server:
+        yield server
+
+
+@pytest.fixture
+def traits(server: Server) -> Traits:
+    """What the server does its own way."""
+    return TRAITS[server.name]
+
+
+@asynccontextmanager
+async def connected(server: Server, path: str, **options: Any) -> AsyncIterator[ClientConnection]:
+    """Connect to a path of the server."""
+    async with connect(
+        server.url + path, proxy=None, max_size=None, open_timeout=PATIENCE, **options
+    ) as socket:
+        yield socket
+
+
+async def tell(socket: ClientConnection, **frame: Any) -> None:
+    """Send a frame."""
+    await socket.send(json.dumps(frame))
+
+
+async def heard(socket: ClientConnection) -> Any:
+    """Receive a frame."""
+    async with asyncio.timeout(PATIENCE):
+        return json.loads(await socket.recv())
+
+
+async def opened(socket: ClientConnection, *names: str) -> None:
+    """Open streams."""
+    for name in names:
+        await tell(socket, stream=name, event="open")
+        assert await heard(socket) == {"stream": name, "event": "open", "subprotocol": None}
+
+
+async def closed(socket: ClientConnection) -> tuple[int, str]:
+    """Wait until the socket has closed, and return the code and the reason."""
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+        await socket.wait_closed()
+    return socket.close_code, socket.close_reason
+
+
+async def logged(server: Server, text: str) -> None:
+    """Wait until the server's log has a text."""
+    await asyncio.to_thread(server.wait_for_log, text, timeout=PATIENCE)
+
+
+# The socket.
+
+
+async def test_socket_refused(server: Server) -> None:
+    """A socket that the demultiplexer does not accept is answered with 403."""
+    with pytest.raises(InvalidStatus) as caught:
+        async with connected(server, "/refusing/"):
+            pass
+    assert caught.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("offered", "selected"),
+    [(None, None), (["other"], None), (["other", SUBPROTOCOL], SUBPROTOCOL)],
+)
+async def test_socket_subprotocol(
+    server: Server, offered: list[str] | None, selected: str | None
+) -> None:
+    """A client that offers the demultiplexer's subprotocol gets it."""
+    async with connected(server, "/main/", subprotocols=offered) as socket:
+        assert socket.subprotocol == selected
+
+
+async def test_socket_closes_with_last_stream(server: Server, traits: Traits) -> None:
+    """When the last stream has been closed, the socket closes with its code and reason."""
+    async with connected(server, "/last/") as socket:
+        await tell(socket, stream="closer", payload={"code": 4003, "reason": "énough"})
+        assert await heard(socket) == {
+            "stream": "closer",
+            "event": "close",
+            "code": 4003,
+            "reason": "énough",
+        }
+        if not traits.closes_while_receiving:
+            with suppress(ConnectionClosed):
+                while True:
+                    await tell(socket, event="ping")
+                    await asyncio.sleep(0.1)
+        assert await closed(socket) == (4003, "énough" if traits.close_reason else "")
+
+
+# Streams.
+
+
+async def test_streams_of_each_kind(server: Server) -> None:
+    """Consumers of each kind answer on one socket, each in its order."""
+    async with connected(server, "/main/") as socket:
+        for number in range(20):
+            for name in "echo", "json", "sync":
+                await tell(socket, stream=name, payload=[number, "ünïcode"])
+        answers: dict[str, list[Any]] = {"echo": [], "json": [], "sync": []}
+        for _ in range(60):
+            frame = await heard(socket)
+            answers[frame["stream"]].append(frame["payload"])
+    sent = [[number, "ünïcode"] for number in range(20)]
+    assert answers["echo"] == sent
+    assert answers["json"] == [{"async": payload} for payload in sent]
+    assert answers["sync"] == [{"sync": payload} for payload in sent]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\xff" * 500])
+async def test_binary(server: Server, data: bytes) -> None:
+    """A binary message reaches the child as bytes, and comes back, an empty one too."""
+    async with connected(server, "/main/") as socket:
+        await socket.send(b"\x04echo" + data)
+        async with asyncio.timeout(PATIENCE):
+            assert await socket.recv() == b"\x04echo" + data
+
+
+async def test_opaque_text(server: Server) -> None:
+    """Text that is no JSON goes both ways, empty text too."""
+    async with connected(server, "/main/") as socket:
+        for text in "", "<b>\u2028":
+            await tell(socket, stream="echo", text=text)
+            assert await heard(socket) == {"stream": "echo", "text": text}
+
+
+async def test_stream_subprotocol(server: Server) -> None:
+    """A child selects a subprotocol of its stream."""
+    async with connected(server, "/main/") as socket:
+        await tell(socket, stream="chooser", event="open", subprotocols=["v1", "v2"])
+        assert await heard(socket) == {"stream": "chooser", "event": "open", "subprotocol": "v2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "reason"),
+    [("closer", 4100, "done"), ("refuser", 4001, "not today"), ("crasher", 1011, "")],
+)
+async def test_stream_closes(server: Server, name: str, code: int, reason: str) -> None:
+    """A child that closes, refuses or crashes ends its own stream, with code and reason."""
+    async with connected(server, "/main/") as socket:
+        await tell(socket, stream=name, payload={"code": 4100, "reason": "done"})
+        assert await heard(socket) == {
+            "stream": name,
+            "event": "close",
+            "code": code,
+            "reason": reason,
+        }
+        await tell(socket, stream="echo", payload=1)
+        assert await heard(socket) == {"stream": "echo", "payload": 1}
+
+
+async def test_groups(server: Server) -> None:
+    """Messages cross between direct sockets, parametrised streams and mounted URLs."""
+    async with (
+        connected(server, "/room/a/") as direct,
+        connected(server, "/main/") as declared,
+        connected(server, "/mounted/") as mounted,
+    ):
+        await opened(declared, "room/a/", "room/b/")
+        await opened(mounted, "room/b/", "room/a/")
+        # The direct socket's group is joined before its handshake is answered.
+        await tell(mounted, stream="room/a/", payload="hi")
+        assert await heard(direct) == "hi"
+        assert await heard(declared) == {"stream": "room/a/", "payload": "hi"}
+        assert await heard(mounted) == {"stream": "room/a/", "payload": "hi"}
+        await direct.send('"there"')
+        assert await heard(declared) == {"stream": "room/a/", "payload": "there"}
+
+
+# Sizes.
+
+
+async def test_big_message(server: Server) -> None:
+    """A message of almost a mebibyte, which every server takes, goes both ways."""
+    text = "x" * (1024 * 1024 - 100)
+    async with connected(server, "/main/") as socket:
+        await tell(socket, stream="echo", text=text)
+        assert await heard(socket) == {"stream": "echo", "text": text}
+
+
+async def test_message_over_own_limit(server: Server) -> None:
+    """A message over MAX_FRAME_SIZE is refused with 413, and the socket goes on."""
+    async with connected(server, "/small/") as socket:
+        await tell(socket, stream="echo", text="x" * 1000)
+        frame = await heard(socket)
+        assert (frame["event"], frame["status"]) == ("error", 413)
+        await tell(socket, stream="echo", text="x")
+        assert await heard(socket) == {"stream": "echo", "text": "x"}
+
+
+async def test_message_over_limit_of_server(server: Server, traits: Traits) -> None:
+    """A message that the server itself finds too long closes the socket."""
+    async with connected(server, "/main/", compression=None) as socket:
+        with suppress(ConnectionClosed):
+            await tell(socket, stream="echo", text="x" * (16 * 1024 * 1024))
+        assert (await closed(socket))[0] == traits.too_big
+
+
+# Ends.
+
+
+async def test_client_closes(server: Server, traits: Traits) -> None:
+    """Every child gets the code of a client that closes the socket, and its time."""
+    async with connected(server, "/ending/") as socket:
+        await opened(socket, "tidy/1/", "sync/1/")
+        await socket.close(4321, "bye")
+    await logged(server, f"@ tidy/1/ told {traits.client_code}")
+    await logged(server, f"@ sync/1/ told {traits.client_code}")
+    await logged(server, "@ tidy/1/ done")
+    await logged(server, "@ sync/1/ done")
+
+
+async def test_client_vanishes(server: Server, traits: Traits) -> None:
+    """Every child is told when a client vanishes without a word."""
+    async with connected(server, "/ending/") as socket:
+        await opened(socket, "tidy/2/", "sync/2/")
+        socket.transport.abort()
+    await logged(server, f"@ tidy/2/ told {traits.abnormal}")
+    await logged(server, f"@ sync/2/ told {traits.abnormal}")
+    await logged(server, "@ tidy/2/ done")
+    await logged(server, "@ sync/2/ done")
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_shutdown(name: str) -> None:
+    """When the server stops, children are told and have their time, and none holds it up."""
+    traits = TRAITS[name]
+    with serve(name, APPLICATION, args=traits.args) as server:
+        async with connected(server, "/ending/") as socket:
+            await opened(socket, "tidy/3/", "sync/3/", "deaf/3/")
+            await asyncio.sleep(traits.settling)
+            server.terminate()
+            if traits.waits_for_clients:
+                await socket.close()
+            # In a thread, for the client to answer a close.
+            await asyncio.to_thread(server.wait, timeout=PATIENCE)
+            await closed(socket)
+        log = server.log()
+    told = [
+        f"@ {kind}/3/ {what}"
+        for kind, end in (("tidy", "done"), ("sync", "done"), ("deaf", "cancelled"))
+        for what in (f"told {traits.shutdown}", end)
+    ]
+    if traits.shutdown is not None:
+        assert [line for line in told if line not in log] == []
+    assert "crashed" not in log
