@@ -1,0 +1,106 @@
+"""What a stream feels of a neighbour that is flooded."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from .applications import Echo, ours
+from .driver import Application, Message, Replies, Socket
+from .measure import Effort, Figure, Side, figure
+from .payloads import frame, payload
+
+#: Measures for so many seconds, and returns the median of the round trips in seconds.
+Probe = Callable[[float], Awaitable[float]]
+
+
+class FloodedSocket(Socket):
+    """
+    A socket whose client has always one more frame for the flooded consumer.
+
+    What is `put` overtakes the flood, as if there were no buffers between client and server.
+    """
+
+    __slots__ = ("_flood", "_quiet")
+
+    def __init__(self, application: Application, replies: Replies, quiet: str) -> None:
+        super().__init__(application, replies)
+        self._flood: bytes | None = None
+        # How the replies that count begin: those of the neighbour.
+        self._quiet = quiet
+
+    def flood(self, message: bytes) -> None:
+        """Begin the flood of `message`."""
+        self._flood = message
+        self.put_text(message)
+
+    async def receive(self) -> Message:
+        if self._flood is None or self._messages:
+            return await super().receive()
+        return {"type": "websocket.receive", "text": self._flood.decode()}
+
+    async def send(self, message: Message) -> None:
+        text = message.get("text")
+        if text is None or text.startswith(self._quiet):
+            self._replies.count()
+
+    async def end(self) -> None:
+        self._flood = None
+        await super().end()
+
+
+async def latency(effort: Effort) -> Figure:
+    """p50 of a round trip while the flood is beside it, against a flood on its own socket."""
+    sides = [Side("flood beside it", "us"), Side("flood on its own socket", "us")]
+    for _ in range(effort.rounds):
+        for side, start in zip(sides, (_beside, _apart), strict=True):
+            async with AsyncExitStack() as stack:
+                probe = await start(stack)
+                await probe(effort.seconds / 4)
+                side.values.append(await probe(effort.seconds) * 1e6)
+    return figure(sides, note="wall time")
+
+
+async def _beside(stack: AsyncExitStack) -> Probe:
+    replies = Replies()
+    socket = await _connect(stack, ours(2), replies, '{"stream":"stream-0"')
+    socket.flood(frame("stream-1", payload(100)))
+    return _probe(socket, replies)
+
+
+async def _apart(stack: AsyncExitStack) -> Probe:
+    replies = Replies()
+    socket = await _connect(stack, ours(2), replies, '{"stream":"stream-0"')
+    flooded = await _connect(stack, Echo.as_asgi(), Replies(), "none")
+    flooded.flood(payload(100).encode())
+    return _probe(socket, replies)
+
+
+async def _connect(
+    stack: AsyncExitStack, application: Application, replies: Replies, quiet: str
+) -> FloodedSocket:
+    socket = FloodedSocket(application, replies, quiet)
+    accepted = replies.expect(1)
+    socket.start()
+    stack.push_async_callback(socket.end)
+    await accepted
+    return socket
+
+
+def _probe(socket: Socket, replies: Replies) -> Probe:
+    message = frame("stream-0", payload(100))
+
+    async def probe(seconds: float) -> float:
+        times: list[float] = []
+        end = time.perf_counter() + seconds
+        while not times or time.perf_counter() < end:
+            start = time.perf_counter()
+            answered = replies.expect(1)
+            socket.put_text(message)
+            await answered
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+    return probe

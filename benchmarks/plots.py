@@ -1,0 +1,107 @@
+"""The plots: what is measured for each, and how it is drawn."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from . import flame, messages, servers
+from .applications import Echo, ours, rival
+from .measure import Effort, Figure, Skipped, Work, in_turns
+from .payloads import frame, payload
+from .svg import Lines, chart
+
+SIZES = (100, 1000, 10_000, 100_000)
+OPEN = (1, 10, 100, 1000)
+
+
+async def against_size(effort: Effort) -> Lines:
+    """CPU time of a message against the payload's bytes: bare, ours, channelsmultiplexer."""
+    lines: Lines = {}
+    for size in SIZES:
+        content = payload(size)
+        message = [frame("stream-0", content)]
+        async with AsyncExitStack() as stack:
+            works: dict[str, Work] = {
+                "bare consumer": await messages.echoing(
+                    stack, [Echo.as_asgi()], [content.encode()]
+                ),
+                "channels_demultiplexer": await messages.echoing(stack, [ours(1)], message),
+                "channelsmultiplexer": await messages.echoing(stack, [rival(1)], message),
+            }
+            _add(lines, size, await in_turns(works, effort))
+    return lines
+
+
+async def against_streams(effort: Effort) -> Lines:
+    """CPU time of a frame against the number of open streams."""
+    lines: Lines = {}
+    async with AsyncExitStack() as stack:
+        for count in OPEN:
+            count = effort.size(count) if count > 1 else 1
+            works = {
+                "round robin": await messages.rooms(stack, count, count),
+                "one hot stream": await messages.rooms(stack, count, 1),
+            }
+            _add(lines, count, await in_turns(works, effort))
+    return lines
+
+
+async def memory(effort: Effort) -> Lines:
+    """A server's memory for a user against the number of streams: one socket and N sockets."""
+    lines: Lines = {}
+    for count in servers.COUNTS:
+        for deflate in (False, True):
+            suffix = ", deflate" if deflate else ""
+            for name, side in (("one socket", servers.STREAMS), ("N sockets", servers.SOCKETS)):
+                used = await servers.per_user(effort.size(40), "uvicorn", deflate, side, count)
+                lines.setdefault(name + suffix, []).append((count, used))
+    return lines
+
+
+def _add(lines: Lines, x: float, figure: Figure) -> None:
+    for side in figure.sides:
+        lines.setdefault(side.name, []).append((x, statistics.median(side.values)))
+
+
+def draw(folder: Path, effort: Effort) -> dict[str, Lines]:
+    """Measure and draw each plot into `folder`; return the points."""
+    drawn: dict[str, Lines] = {}
+
+    def one(
+        name: str,
+        measure: Callable[[Effort], Awaitable[Lines]],
+        labels: tuple[str, str, str],
+        log: str = "",
+    ) -> None:
+        try:
+            drawn[name] = asyncio.run(measure(effort))  # type: ignore[arg-type]
+        except Skipped as reason:
+            print(f"bench-{name}.svg skipped: {reason}")
+            return
+        (folder / f"bench-{name}.svg").write_text(chart(*labels, drawn[name], log=log))
+        print(f"bench-{name}.svg", flush=True)
+
+    one(
+        "payload",
+        against_size,
+        ("Cost of an echoed message", "bytes of payload", "CPU time, µs"),
+        "xy",
+    )
+    one(
+        "streams",
+        against_streams,
+        ("Cost of an echoed frame beside open streams", "open streams", "CPU time, µs"),
+        "x",
+    )
+    one(
+        "memory",
+        memory,
+        ("Memory of a user under Uvicorn", "consumers", "kB of server memory"),
+    )
+    (folder / "bench-flame.svg").write_text(flame.draw(effort.seconds * 50))
+    print("bench-flame.svg")
+    return drawn
