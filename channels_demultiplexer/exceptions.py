@@ -44,6 +44,9 @@ class FrameError(ValueError):
         super().__init__(stream)
         self.stream = stream
 
+    def __str__(self) -> str:
+        return "the frame could not be delivered"
+
 
 class MalformedFrame(FrameError):
     """The message is no frame of the protocol; `reason` says what would be right."""

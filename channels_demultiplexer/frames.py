@@ -401,10 +401,10 @@ class Envelope:
         Wrap a child's text: as `payload`, verbatim, where it is JSON, otherwise as `text`.
 
         Raises:
-            UnicodeEncodeError: if the text cannot be UTF-8, as a server would.
+            UnicodeEncodeError, TypeError: if it cannot be UTF-8 or is no text, as a server would.
         """
         if jsontext.is_json(text):
-            return f"{self._payload_head}{text}}}"
+            return "".join((self._payload_head, text, "}"))  # which takes no bytes
         return f"{self._text_head}{jsontext.encode(text)}}}"
 
     def bytes(self, data: bytes) -> bytes:

@@ -124,6 +124,7 @@ def test_frame_error() -> None:
     error = FrameError("a")
     assert (error.status, error.stream) == (400, "a")
     assert FrameError().stream is None
+    assert str(FrameError()) == "the frame could not be delivered"
 
 
 def test_error_facts() -> None:

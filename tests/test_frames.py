@@ -609,6 +609,12 @@ def test_size_in_bytes(text: str) -> None:
     assert refusal(message, max_frame_size=size - 1) == (413, None)
 
 
+def test_size_of_longest_characters() -> None:
+    """A message of nothing but characters of four bytes is measured as any."""
+    assert refusal("😀" * 26, max_frame_size=103) == (413, None)
+    assert refusal("😀" * 26, max_frame_size=104) == (400, None)
+
+
 def test_size_of_binary() -> None:
     """A binary message may have as many bytes as the limit, its head included."""
     message = b"\x01axyz"
@@ -628,6 +634,12 @@ def test_size_of_decode() -> None:
     with pytest.raises(FrameTooLarge) as caught:
         codec(max_frame_size=3).decode('"é"')
     assert (caught.value.size, caught.value.limit) == (4, 3)
+
+
+def test_size_of_decode_lone_surrogates() -> None:
+    """A message that cannot be encoded is measured too."""
+    with pytest.raises(FrameTooLarge):
+        codec(max_frame_size=2).decode("\ud800\ud800\ud800")
 
 
 @pytest.mark.parametrize(
@@ -827,6 +839,12 @@ def test_declared_envelope_of_each() -> None:
     assert [json.loads(text)["stream"] for text in texts] == ["a", "b", "a"]
 
 
+@pytest.mark.parametrize("manage_envelope", [True, False])
+def test_envelope_is_small(manage_envelope: bool) -> None:
+    """An envelope, of which each stream has one, has no dictionary."""
+    assert not hasattr(codec(manage_envelope=manage_envelope).envelope("a"), "__dict__")
+
+
 # Test other key names.
 
 KEYS = {"stream_key": "s é", "payload_key": "p'", "text_key": "t", "event_key": "e"}
@@ -956,3 +974,9 @@ def test_close_codes() -> None:
         "TRY_AGAIN_LATER": 1013,
         "REFUSED": 4403,
     }
+
+
+def test_bytes_are_no_text_of_a_child():
+    """Bytes that a child sends as text raise in the child, as a server would."""
+    with pytest.raises(TypeError):
+        codec().envelope("a").text(b"1")

@@ -268,6 +268,15 @@ async def test_cancelled_before_disconnect(accepted: Inbox, calls: Any) -> None:
     assert await second is DISCONNECT
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_all_cancelled_before_disconnect(accepted: Inbox, calls: Any, count: int) -> None:
+    """A disconnect that finds only cancelled calls waits in the inbox."""
+    for call in [await calls(accepted.receive()) for _ in range(count)]:
+        call.cancel()
+    accepted.disconnect(DISCONNECT)
+    assert taken(accepted) == [DISCONNECT]
+
+
 async def test_cancelled_with_frame(accepted: Inbox, calls: Any) -> None:
     """A frame that a cancelled call had been given is the next one again."""
     call = await calls(accepted.receive())

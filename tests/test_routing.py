@@ -90,6 +90,12 @@ def test_fixed_consumer_class(consumer: Any) -> None:
     assert routes({"a": consumer}).find("a").consumer_class is consumer  # type: ignore[attr-defined]
 
 
+def test_fixed_consumer_instance() -> None:
+    """A consumer that is made already is an application as it is."""
+    consumer = Consumer()
+    assert routes({"a": consumer}).find("a") is consumer
+
+
 @pytest.mark.parametrize("name", ["a?", "a?x=1", "a#2", "a?x=1#2", "a#?", "a##"])
 def test_fixed_with_query_or_label(name: str) -> None:
     """Routing sees the path of a name alone."""
@@ -492,11 +498,15 @@ def not_this(x: Any) -> None:
     """Take one argument."""
 
 
-def not_inspectable(scope: Scope, receive: Receive, send: Send) -> None:
-    """Lead `inspect` round in circles."""
+@functools.wraps(not_this)
+def wraps_not_this(scope: Scope, receive: Receive, send: Send) -> None:
+    """Look like what takes one argument, but take three."""
 
 
-not_inspectable.__wrapped__ = not_inspectable  # type: ignore[attr-defined]
+@functools.wraps(app)
+def wraps_app(x: Any) -> None:
+    """Look like an application, but take one argument."""
+
 
 EXPECTED = "expected a consumer class or an ASGI application, found"
 WHERE = "chat.Demultiplexer.consumer_classes"
@@ -523,6 +533,10 @@ WHERE = "chat.Demultiplexer.consumer_classes"
         (
             {"a": not_this},
             f"{WHERE}['a']: {EXPECTED} {not_this!r}, which does not take scope, receive, send",
+        ),
+        (
+            {"a": wraps_app},
+            f"{WHERE}['a']: {EXPECTED} {wraps_app!r}, which does not take scope, receive, send",
         ),
         (
             {"<nope:pk>": app},
@@ -580,7 +594,8 @@ def test_included_urlpatterns() -> None:
         Recorder(),
         functools.partial(app),
         lambda *arguments: app(*arguments),
-        not_inspectable,
+        wraps_not_this,
+        max,  # has no signature
     ],
 )
 @pytest.mark.parametrize("name", ["a", "<int:pk>"])
