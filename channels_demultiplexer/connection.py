@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 
 from .conf import Options
 from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
@@ -13,6 +14,8 @@ from .signals import announce, frame_rejected
 from .stream import Stream, StreamState
 
 __all__ = ["Connection"]
+
+logger = logging.getLogger("channels_demultiplexer")
 
 
 class Connection:
@@ -64,8 +67,8 @@ class Connection:
         self.ended = False
         #: Whether the client has left, and nobody is to be answered.
         self.left = False
-        #: What the server's send raised last. It raises where the client has gone.
-        self.send_error: Exception | None = None
+        # Whether the server has refused to send, because the client has gone.
+        self._gone = False
 
     # What a frame does.
 
@@ -213,7 +216,6 @@ class Connection:
                 await asyncio.wait(waiting)
             except asyncio.CancelledError:
                 cancelled = True
-        self.send_error = None  # its traceback leads back here
         if cancelled:
             raise asyncio.CancelledError
 
@@ -222,11 +224,15 @@ class Connection:
     async def send(self, message: Message) -> None:
         """Send a message to the server, after those that wait already."""
         async with self._turn:
+            if self._gone:
+                return
             try:
                 await self._server_send(message)
-            except Exception as error:
-                self.send_error = error
-                raise
+            except OSError as error:
+                # So says the ASGI specification of a client that has gone. The disconnect is on
+                # its way: a child that lives to receive it leaves its groups.
+                self._gone = True
+                logger.debug("%r has gone: %r", self._scope.get("path"), error)
 
     async def reject(self, error: FrameError) -> None:
         """Tell the client of `error`, unless the socket has ended meanwhile."""

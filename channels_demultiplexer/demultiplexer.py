@@ -100,10 +100,17 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
 
         Raises:
             ImproperlyConfigured: if the streams or settings are declared wrongly.
+            TypeError: if there is nothing that takes an argument.
         """
         attributes = {name: initkwargs.pop(name) for name in _ATTRIBUTES & initkwargs.keys()}
+        if initkwargs and cls.__init__ is WebsocketDemultiplexer.__init__:
+            raise TypeError(
+                f"{cls.__name__}.as_asgi() takes {', '.join(sorted(_ATTRIBUTES))}, "
+                f"not {', '.join(sorted(initkwargs))}"
+            )
         if attributes:
-            cls = type(cls.__name__, (cls,), {"__module__": cls.__module__, **attributes})
+            attributes |= {"__module__": cls.__module__, "_sender": cls}
+            cls = type(cls.__name__, (cls,), attributes)
         cls.check()
         application: ASGIApplication = super().as_asgi(**initkwargs)
         return application
@@ -134,7 +141,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self._connection = Connection(
-            type(self),
+            type(self).__dict__.get("_sender", type(self)),
             scope,
             send,
             routes=self._routes(),

@@ -101,7 +101,10 @@ class TooManyStreams(FrameError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"the connection has its maximum of {self.limit} streams: close one first"
+        return (
+            f"the connection has its maximum of {self.limit} streams open, "
+            "or too many that are closing: close one, or wait"
+        )
 
 
 class InboxFull(FrameError):

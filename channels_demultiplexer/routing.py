@@ -64,6 +64,10 @@ class Routes:
             where = f"{owner}.consumer_classes[{name!r}]"
             route = _declared_route(where, name, child)
             if route.pattern.converters or _is_router(route.callback):
+                if name.startswith("/") or not {"?", "#"}.isdisjoint(name):
+                    raise ImproperlyConfigured(
+                        f"{where}: no name can match; leave out a leading /, and ? and #"
+                    )
                 declared.append(route)
             else:
                 self.fixed[name] = route.callback
@@ -180,7 +184,10 @@ def _declared_route(where: str, name: Any, child: Any) -> URLPattern:
         raise ImproperlyConfigured(f"{where}: {fault}")
     # A consumer instance has as_asgi too, but is an application already.
     if isinstance(child, type) and hasattr(child, "as_asgi"):
-        child = child.as_asgi()
+        try:
+            child = child.as_asgi()
+        except ImproperlyConfigured as error:
+            raise ImproperlyConfigured(f"{where}: {error}") from error
     _check_application(where, child)
     try:
         route: URLPattern = path(name, child)

@@ -295,6 +295,7 @@ class StreamCommunicator(WebsocketCommunicator):  # type: ignore[misc]  # untype
             else:
                 message = {"type": "error", "status": frame["status"], "error": error}
         else:
+            self.ended = False  # an eager stream is open without an `open`
             self._mailbox.append({"type": "websocket.send", **frame})
             return
         (self._answer if self._opening else self._mailbox).append(message)

@@ -6,7 +6,7 @@ ALLOWED_HOSTS = ["*"]
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        # A file, not shared memory: the threads that sync code runs in open connections of their own.
+        # A file: the threads that sync code runs in open connections of their own.
         "NAME": "tests.sqlite3",
         "TEST": {"NAME": "test_tests.sqlite3"},
     }

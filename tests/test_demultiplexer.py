@@ -1160,3 +1160,9 @@ async def test_unfinished_send_of_the_parent_keeps_order() -> None:
             await client.expect_frame(stream="a", payload=number)
         await client.expect_frame(parent=3)
         await within(asyncio.gather(*sends), "the sends")
+
+
+def test_as_asgi_takes_no_unknown_argument() -> None:
+    """A mistyped argument is refused, unless the class has an __init__ that may take it."""
+    with pytest.raises(TypeError, match=r"as_asgi\(\) takes .*stream_capacity.*, not capacity"):
+        WebsocketDemultiplexer.as_asgi(capacity=5)

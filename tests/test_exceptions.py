@@ -45,7 +45,8 @@ ERRORS = [
         TooManyStreams("a", 100),
         429,
         "a",
-        "the connection has its maximum of 100 streams: close one first",
+        "the connection has its maximum of 100 streams open, or too many that are closing: "
+        "close one, or wait",
     ),
     (InboxFull("a", 100), 429, "a", "100 frames wait for the stream already: send this one later"),
 ]

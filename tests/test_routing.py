@@ -627,3 +627,29 @@ def test_as_asgi_of_a_consumer_with_an_init_of_its_own():
             super().__init__()
 
     assert Routes("a.B", {"log": Log.as_asgi(lines=50)}, ()).fixed.keys() == {"log"}
+
+
+@pytest.mark.parametrize("name", ["/room/<int:n>/", "room/<int:n>/?a", "room/<int:n>#a"])
+def test_pattern_that_no_name_can_match(name: str):
+    """A leading slash, a query or a label in a pattern is refused: routing never sees them."""
+    with pytest.raises(ImproperlyConfigured, match="no name can match"):
+        Routes("a.B", {name: AsyncWebsocketConsumer}, ())
+
+
+def test_prefix_that_no_name_can_match():
+    """A prefix with a leading slash is refused too; a fixed name may have one."""
+    with pytest.raises(ImproperlyConfigured, match=r"a\.B\.consumer_classes\['/api/'\]: no name"):
+        Routes("a.B", {"/api/": URLRouter([])}, ())
+    assert "/api#1" in Routes("a.B", {"/api#1": AsyncWebsocketConsumer}, ()).fixed
+
+
+def test_child_that_is_declared_wrongly_itself():
+    """The error of a child's own as_asgi() says which stream it is of."""
+
+    class Broken(AsyncWebsocketConsumer):
+        @classmethod
+        def as_asgi(cls):
+            raise ImproperlyConfigured("inner")
+
+    with pytest.raises(ImproperlyConfigured, match=r"a\.B\.consumer_classes\['x'\]: inner"):
+        Routes("a.B", {"x": Broken}, ())

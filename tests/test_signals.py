@@ -227,3 +227,29 @@ async def test_slow_receiver_of_an_end_holds_up_the_next_life(heard: Heard) -> N
         stream_closed.disconnect(wait)
     for _ in range(2):
         await heard.expect("closed", "a", code=1000, opened=False)
+
+
+async def test_sender_is_the_class_that_was_written() -> None:
+    """Arguments of as_asgi() don't change the sender, which receivers are connected by."""
+
+    class Mine(WebsocketDemultiplexer):
+        consumer_classes = {"a": Echo}
+
+    class Theirs(Mine):
+        pass
+
+    senders = []
+
+    async def note(sender: type, **arguments: Any) -> None:
+        senders.append(sender)
+
+    stream_opened.connect(note, sender=Mine)
+    try:
+        for application in (Mine.as_asgi(max_streams=5), Theirs.as_asgi(max_streams=5)):
+            async with Client(application) as client:
+                await client.connect()
+                client.data("a", 1)
+                await client.expect_frame(stream="a", payload=1)
+    finally:
+        stream_opened.disconnect(note, sender=Mine)
+    assert senders == [Mine]

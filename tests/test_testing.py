@@ -154,6 +154,21 @@ async def test_eager_stream_that_speaks_first_is_confirmed_first():
     await stream.disconnect()
 
 
+async def test_eager_stream_need_not_be_opened():
+    """An eager stream that has spoken is closed by disconnect, though connect was not called."""
+    application = WebsocketDemultiplexer.as_asgi(consumer_classes={"echo": Echo, "two": Echo})
+    communicator = DemultiplexerCommunicator(application, "/")
+    await communicator.connect()
+    stream = communicator.stream("echo")
+    await stream.send_json_to(1)
+    assert await stream.receive_json_from() == 1
+    await stream.disconnect()
+    await communicator.send_json_to({"stream": "echo", "payload": 1})
+    with pytest.raises(AssertionError, match="error 409"):
+        await stream.receive_from()
+    await communicator.disconnect()
+
+
 async def test_query_reaches_the_child():
     """A query given for the stream takes the place of the socket's."""
     communicator = DemultiplexerCommunicator(Demultiplexer.as_asgi(), "/?a=b")

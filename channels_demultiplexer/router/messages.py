@@ -119,7 +119,7 @@ def encode(content: Any) -> str:
         text = _encoder.encode(content).decode()
     except UnicodeEncodeError:
         # The standard library escapes lone surrogates, which msgspec can't write.
-        builtins = msgspec.to_builtins(content, str_keys=True, enc_hook=_encode_other)
+        builtins = msgspec.to_builtins(content, enc_hook=_encode_other)
         text = json.dumps(builtins, separators=(",", ":"))
     except RecursionError as exc:
         raise TypeError("content nested this deeply cannot be encoded as JSON") from exc
