@@ -27,7 +27,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from .soak_users import PATIENCE, Counts, User
 
 #: Actions of all streams in a second, if the server answers at once.
-_RATE = 500
+_RATE = 300
 #: How much more memory the last third may have than the one before, as a part of it.
 _GROWTH = 0.02
 #: The same for tasks, and how many besides: with few users, their number depends on chance.

@@ -12,7 +12,8 @@ from . import settings
 
 settings.configure()
 
-from channels.generic.websocket import (  # noqa: E402 - consumers need the settings
+from channels.db import aclose_old_connections  # noqa: E402 - consumers need the settings
+from channels.generic.websocket import (  # noqa: E402
     AsyncJsonWebsocketConsumer,
     AsyncWebsocketConsumer,
     JsonWebsocketConsumer,
@@ -27,14 +28,15 @@ from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer  # noqa:
 CAPACITY = 20
 #: Seconds until a full inbox ends its stream, and that a child has to end.
 STALL_TIMEOUT = 2
-CLOSE_TIMEOUT = 2
+CLOSE_TIMEOUT = 3
 #: Bytes of a message.
 MAX_SIZE = 100_000
 #: What fills most of a frame of a flood.
 FILLING = "x" * 1000
 
-# Room enough for what comes while a member is held up, so that every message is to arrive.
-channel_layers.backends["default"] = layer = InMemoryChannelLayer(capacity=1000)
+# Room enough for what comes while a member is held up, so that every message is to arrive. What is
+# on its way to a member that goes stays in the layer's memory until it expires.
+channel_layers.backends["default"] = layer = InMemoryChannelLayer(capacity=1000, expiry=10)
 
 
 class Crash(Exception):
@@ -193,6 +195,9 @@ async def stats(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
     while (await receive())["type"] == "websocket.receive":
+        # Channels goes to a thread and back for each message of each consumer, to the same thread
+        # for all: where that is late, all are.
+        await aclose_old_connections()
         figures = {
             "tasks": len(asyncio.all_tasks()),
             "members": sum(map(len, layer.groups.values())),
