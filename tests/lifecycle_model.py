@@ -1,0 +1,803 @@
+"""
+What the protocol says of a connection that was observed: a model of `docs/protocol.rst`.
+
+It knows nothing of the library's code, only the order in which the server took the client's
+messages, the children received and sent, and the server was given messages to send.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from asyncio import CancelledError
+from collections import Counter, defaultdict, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from .lifecycle import Event, Outcome, Scenario
+from .lifecycle_children import Life
+
+# Seconds by which two moments may differ that are meant to be the same.
+_TICK = 1e-6
+
+OPENING, OPEN, CLOSING, CLOSED = "opening", "open", "closing", "closed"
+
+
+class Violation(AssertionError):
+    """What was observed is not what the protocol says."""
+
+
+def expect(condition: object, what: str) -> None:
+    """Raise a Violation that says `what` unless the condition holds."""
+    if not condition:
+        raise Violation(what)
+
+
+@dataclass(eq=False)
+class Stream:
+    """A life of a stream, from its `open` on."""
+
+    name: str
+    subprotocols: list[str]
+    query: str
+    #: What the stream's child is, once it has begun.
+    life: Life | None = None
+    state: str = OPENING
+    predecessor: Stream | None = None
+    accepted: bool = False
+    subprotocol: str | None = None
+    #: Whether an `open` waits for the child to accept.
+    wanted: bool = False
+    #: Whether what the child sends is dropped.
+    muted: bool = False
+    code: int = 1000
+    reason: str = ""
+    #: The code of the child's websocket.disconnect, and when it was told.
+    told: int | None = None
+    #: When its time to end began: where it closes itself, when the client was told.
+    told_at: float | None = None
+    #: What the child has received of connect and disconnect.
+    connected: bool = False
+    #: When the child was last held up by a client that reads slowly.
+    answered_at: float = 0
+    disconnected: bool = False
+    #: The data that the child has not received, whether its first was handed over, and whether
+    #: a receive of the child's waits.
+    inbox: deque[Data] = field(default_factory=deque)
+    handed: bool = False
+    asking: int = 0
+    given_up: bool = False
+    #: Whether its child has ended, and everything about it.
+    concluded: bool = False
+    finished: bool = False
+    #: Whether the socket has ended before its turn came.
+    late: bool = False
+    #: Whether it began when nothing that was said could be heard any more.
+    loose: bool = False
+    #: Whether its end may have closed the socket.
+    ends_socket: bool = False
+
+    @property
+    def live(self) -> bool:
+        return self.state in (OPENING, OPEN)
+
+    @property
+    def waiting(self) -> int:
+        """The data frames that wait, which the one being handled doesn't."""
+        return len(self.inbox) - self.handed
+
+    def hand_over(self) -> None:
+        """Give a receive that waits what it waits for."""
+        if self.asking and self.accepted and self.inbox and not self.disconnected:
+            self.handed = True
+
+
+@dataclass
+class Data:
+    """A data frame for a child."""
+
+    message: dict[str, Any]
+    #: Whether the child may as well never have got it.
+    optional: bool = False
+
+
+@dataclass(eq=False)
+class Expected:
+    """A message that the server is to be given, and what follows from it."""
+
+    frame: dict[str, Any] | bytes
+    #: The number of the child's send, None for control frames.
+    number: int | None = None
+    #: The text that is to be in it, verbatim.
+    payload: str | None = None
+    #: The stream that it ends from the server's side.
+    ends: Stream | None = None
+    #: The stream of which nothing is left when it was sent.
+    finishes: Stream | None = None
+
+    def matches(self, message: dict[str, Any]) -> bool:
+        if isinstance(self.frame, bytes):
+            return message.get("bytes") == self.frame
+        text = message.get("text")
+        if text is None or json.loads(text) != self.frame:
+            return False
+        head = json.dumps({"stream": self.frame["stream"]}, separators=(",", ":"))[:-1]
+        if self.payload is not None:
+            return bool(text == f'{head},"payload":{self.payload}}}')
+        return bool(text.startswith(head))
+
+
+class Model:
+    """Follows the events of a connection."""
+
+    def __init__(self, scenario: Scenario, events: list[Event]) -> None:
+        self.scenario = scenario
+        self.events = events
+        self.position = 0
+        settings = scenario.settings
+        self.lazy: bool = settings["lazy"]
+        self.capacity: int = settings["stream_capacity"]
+        self.policy: str = settings["stream_overflow"]
+        self.stall_timeout: float = settings["stall_timeout"]
+        self.close_timeout: float = settings["consumer_close_timeout"]
+        self.max_streams: int = settings["max_streams"]
+        self.eager = () if self.lazy else scenario.fixed
+        on_demand = scenario.on_demand or (self.lazy and scenario.fixed)
+        self.close_when_empty = settings["close_when_empty"] and not on_demand
+        #: The latest life of each name that has not ended.
+        self.streams: dict[str, Stream] = {}
+        self.used: set[str] = set()
+        self.all: list[Stream] = []
+        self.by_life: dict[Life, Stream] = {}
+        self.to_begin: dict[str, deque[Stream]] = defaultdict(deque)
+        #: What is to be sent, by stream.
+        self.expected: dict[str, deque[Expected]] = defaultdict(deque)
+        #: What is to be answered to the message that was taken last: a pong or an error.
+        self.answer: tuple[Any, ...] | None = None
+        #: The message that a hooked class has yet to handle.
+        self.pending: tuple[Any, ...] | None = None
+        #: The data frame that waits for room: stream, message, when it came.
+        self.blocked: tuple[Stream, Data, float] | None = None
+        self.blocked_fate = ""
+        #: When there was room for it.
+        self.resumed_at: float | None = None
+        #: Whether the client reads all the time.
+        self.fluent = all(act.args != (False,) for act in scenario.acts)
+        #: What the server is sending.
+        self.sending: Expected | str | None = None
+        self.accepted = False
+        self.ended = False
+        #: From here on, the end may have come, and the child's codes may be one of these.
+        self.relaxed = False
+        self.end_codes: set[int] = set()
+        #: The websocket.close that is to be sent.
+        self.closing: tuple[int, str] | None = None
+        self.closed = False
+        #: Whether the server has refused to send.
+        self.gone = False
+        self.cancelled = False
+
+    def run(self) -> None:
+        for position, event in enumerate(self.events):
+            self.position = position
+            self.advance(event.time)
+            kind = event.kind.replace(" ", "_")
+            if event.life is None:
+                getattr(self, f"on_{kind}")(event)
+            else:
+                getattr(self, f"child_{kind}")(event, self.stream_of(event))
+
+    def stream_of(self, event: Event) -> Stream:
+        assert event.life is not None
+        if event.kind == "begins":
+            return self.begin(event.life)
+        return self.by_life[event.life]
+
+    # Time.
+
+    def advance(self, now: float) -> None:
+        """A full inbox that stays full ends its stream."""
+        if self.blocked is None:
+            return
+        stream, _, since = self.blocked
+        if now >= since + self.stall_timeout - _TICK and self.blocked_fate != "refused":
+            self.blocked = None
+            if not self.ended:
+                self.stall(stream, since + self.stall_timeout)
+
+    def on_asks(self, event: Event) -> None:
+        """The socket is read on as soon as a full inbox has room."""
+        resumed, self.resumed_at = self.resumed_at, None
+        if resumed is not None and not (self.ended or self.relaxed or self.scenario.sync):
+            expect(event.time < resumed + _TICK, "the socket is not read though there is room")
+
+    # The client's messages.
+
+    def on_takes(self, event: Event) -> None:
+        meaning = event.value
+        if not (self.ended or self.relaxed):
+            expect(self.answer is None, f"the next message is read, but {self.answer} is not sent")
+            expect(self.pending is None, f"{self.pending} was never handled")
+            expect(self.blocked is None, "the socket is read though an inbox is full")
+        kind = meaning[0]
+        if kind == "connect":
+            return
+        if kind == "disconnect":
+            self.end_codes.add(meaning[1])
+            if self.scenario.parent == "member":
+                self.relaxed = True
+            elif not self.relaxed:
+                self.end(meaning[1], event.time)
+            return
+        if self.scenario.parent == "plain" or kind in ("bad", "binary"):
+            self.act(meaning, event.time)
+        else:
+            self.pending = meaning
+
+    def on_handles(self, event: Event) -> None:
+        meaning, self.pending = self.pending, None
+        if meaning is not None:  # what is refused after the hook was answered for when taken
+            self.act(meaning, event.time)
+
+    def act(self, meaning: tuple[Any, ...], now: float) -> None:
+        if self.ended:
+            return
+        kind, *args = meaning
+        if kind == "bad":
+            self.answer = ("error", *args)
+        elif kind == "ping":
+            self.answer = ("pong", *args)
+        else:
+            status = getattr(self, f"client_{kind}")(*args, now) if self.declares(args[0]) else 404
+            if status is not None:
+                self.answer = ("error", status, args[0])
+
+    def declares(self, name: str) -> bool:
+        path = re.split("[?#]", name)[0]
+        return path in self.scenario.fixed or (
+            self.scenario.on_demand and path.startswith(("room/", "chat/"))
+        )
+
+    def client_data(self, name: str, content: str, now: float) -> int | None:
+        return self.deliver(name, {"type": "websocket.receive", "text": content}, now)
+
+    def client_binary(self, name: str, content: bytes, now: float) -> int | None:
+        return self.deliver(name, {"type": "websocket.receive", "bytes": content}, now)
+
+    def deliver(self, name: str, message: dict[str, Any], now: float) -> int | None:
+        stream = self.streams.get(name)
+        if stream is None:
+            if not (self.lazy and name in self.scenario.fixed and name not in self.used):
+                return 409
+            if self.too_many(name):
+                return 429
+            stream = self.add(name, [], None, now)
+        if not stream.live:
+            return 409
+        data = Data(message)
+        if self.put(stream, data):
+            return None
+        if self.policy == "reject":
+            return 429
+        if self.policy == "close":
+            self.stall(stream, now)
+            return None
+        self.blocked = (stream, data, now)
+        self.blocked_fate = self.fate(name)
+        return 409 if self.blocked_fate == "refused" else None
+
+    def put(self, stream: Stream, data: Data) -> bool:
+        straight = stream.asking and stream.accepted and not stream.inbox
+        if not straight and stream.waiting >= self.capacity:
+            return False
+        stream.inbox.append(data)
+        stream.hand_over()
+        return True
+
+    def fate(self, name: str) -> str:
+        """What becomes of the frame that waits for room: what was sent next will tell."""
+        ending = False
+        for event in self.events[self.position + 1 :]:
+            if event.kind == "takes":
+                ending = ending or event.value[0] == "disconnect"
+                return "unknown" if ending else "delivered"
+            if event.kind == "writes" and '"event":"error"' in event.value.get("text", ""):
+                return "refused"
+            ending = ending or event.kind in ("shuts", "cancels", "raises")
+            ending = ending or (event.kind == "writes" and event.value["type"] != "websocket.send")
+        return "unknown"
+
+    def client_open(
+        self, name: str, subprotocols: list[str], query: str | None, now: float
+    ) -> int | None:
+        stream = self.streams.get(name)
+        if stream is None or not stream.live:
+            if self.too_many(name):
+                return 429
+            stream = self.add(name, subprotocols, query, now)
+        if stream.accepted:
+            self.expect_opened(stream)
+        else:
+            stream.wanted = True
+        return None
+
+    def client_close(self, name: str, code: int, reason: str, now: float) -> int | None:
+        stream = self.streams.get(name)
+        if stream is None or not stream.live:
+            return 409
+        self.leave(stream, CLOSING, code, reason)
+        self.tell(stream, code, now)
+        return None
+
+    # Streams.
+
+    def too_many(self, name: str) -> bool:
+        cleaning = sum(not stream.live and not stream.finished for stream in self.all)
+        live = sum(stream.live and stream.name not in self.eager for stream in self.all)
+        if name not in self.eager and live >= self.max_streams:
+            return True
+        return live + cleaning >= 2 * self.max_streams
+
+    def add(self, name: str, subprotocols: list[str], query: str | None, now: float) -> Stream:
+        self.used.add(name)
+        if query is None:
+            query = name.partition("#")[0].partition("?")[2] if "?" in name else "of=socket"
+        stream = Stream(name, subprotocols, query, predecessor=self.streams.get(name))
+        self.streams[name] = stream
+        self.all.append(stream)
+        self.to_begin[name].append(stream)
+        return stream
+
+    def begin(self, life: Life) -> Stream:
+        if self.gone:
+            # Who has got a place of the few that there are, nobody can tell.
+            stream = Stream(life.name, [], "", life=life)
+            stream.loose = True
+            self.all.append(stream)
+            self.by_life[life] = stream
+            return stream
+        expect(self.to_begin[life.name], f"a child of {life.name} begins that nobody opened")
+        stream = self.by_life[life] = self.to_begin[life.name].popleft()
+        expect(not stream.late, f"a child of {life.name} begins though the socket has ended")
+        before = stream.predecessor
+        expect(before is None or before.finished, "a life begins before the one before is over")
+        stream.life = life
+        if stream.told is not None:
+            stream.told_at = self.events[self.position].time
+        expect(life.scope["subprotocols"] == stream.subprotocols, "wrong subprotocols")
+        expect(life.scope["query_string"] == stream.query.encode(), "wrong query_string")
+        return stream
+
+    def leave(self, stream: Stream, state: str, code: int, reason: str) -> None:
+        stream.state, stream.code, stream.reason = state, code, reason
+        if state == CLOSED and self.streams.get(stream.name) is stream:
+            del self.streams[stream.name]
+        if self.blocked is not None and self.blocked[0] is stream:
+            if self.blocked_fate == "delivered" and not self.relaxed and not self.ended:
+                raise Violation(f"a frame for {stream.name}, which has ended, was not refused")
+            self.blocked[1].optional = True
+            if self.blocked_fate == "unknown":
+                stream.inbox.append(self.blocked[1])
+            self.blocked = None
+            if self.fluent:
+                self.resumed_at = self.events[self.position].time
+
+    def tell(self, stream: Stream, code: int, now: float | None) -> None:
+        if stream.told is None:
+            stream.told = code
+        if stream.told_at is None:
+            stream.told_at = now
+
+    def finish_by_server(
+        self, stream: Stream, code: int, reason: str, now: float | None = None
+    ) -> None:
+        """End a stream from the server's side."""
+        stream.muted = True
+        self.leave(stream, CLOSED, code, reason)
+        self.tell(stream, code, now)
+        if self.close_when_empty:
+            stream.ends_socket = True
+            if self.gone:
+                self.end_codes.add(code)
+        finishes = stream if stream.concluded else None
+        self.expect_closed(stream, ends=stream, finishes=finishes)
+
+    def stall(self, stream: Stream, now: float) -> None:
+        for data in list(stream.inbox)[stream.handed :]:
+            # Where the end may have come, the stream may not have stalled.
+            data.optional = True
+        if not self.relaxed:
+            stream.inbox = deque(list(stream.inbox)[: stream.handed])
+        if stream.life is None and stream.predecessor and not stream.predecessor.finished:
+            self.leave(stream, CLOSING, 1013, "")
+            self.tell(stream, 1013, now)
+        else:
+            self.finish_by_server(stream, 1013, "", now)
+
+    def expect_opened(self, stream: Stream) -> None:
+        frame = {"stream": stream.name, "event": "open", "subprotocol": stream.subprotocol}
+        self.expected[stream.name].append(Expected(frame))
+
+    def expect_closed(self, stream: Stream, **then: Stream | None) -> None:
+        frame = {
+            "stream": stream.name,
+            "event": "close",
+            "code": stream.code,
+            "reason": stream.reason,
+        }
+        self.expected[stream.name].append(Expected(frame, **then))  # type: ignore[arg-type]
+
+    # The end of the socket.
+
+    def end(self, code: int, now: float) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        self.end_codes.add(code)
+        for stream in self.all:
+            if stream.finished:
+                continue
+            stream.muted = True
+            before = stream.predecessor
+            stream.late = before is not None and not before.finished
+            if stream.state != CLOSED:
+                self.leave(stream, CLOSED, code, "")
+            self.tell(stream, code, now)
+
+    def close_socket(self, code: int, reason: str, now: float) -> None:
+        if self.ended:
+            return
+        self.end(code, now)
+        self.closing = (code, reason)
+
+    def on_shuts(self, event: Event) -> None:
+        if self.relaxed:
+            self.end_codes.add(event.value[0])
+            self.closing = event.value
+        self.close_socket(*event.value, event.time)
+
+    def on_cancels(self, event: Event) -> None:
+        self.relaxed = self.cancelled = True
+        self.end_codes.add(1006)
+
+    # What the server is given to send.
+
+    def on_writes(self, event: Event) -> None:
+        message = event.value
+        expect(self.sending is None, "a message is sent before the one before was taken")
+        expect(not self.closed, f"{message} is sent after websocket.close")
+        kind = message["type"]
+        if kind == "websocket.accept":
+            expect(not self.accepted, "the socket is accepted twice")
+            self.accepted = True
+            self.sending = kind
+        elif kind == "websocket.close":
+            self.closed = True
+            sent = (message.get("code", 1000), message.get("reason", ""))
+            expect(sent == self.closing, f"the socket is closed with {sent}, not {self.closing}")
+            self.sending = kind
+        else:
+            expect(kind == "websocket.send" and self.accepted, f"{message} is no message to send")
+            self.sending = self.written(message)
+
+    def written(self, message: dict[str, Any]) -> Expected | str:
+        if message.get("text") is None:
+            data = message["bytes"]
+            return self.written_of(data[1 : 1 + data[0]].decode(), message)
+        frame = json.loads(message["text"], parse_constant=lambda what: expect(False, what))
+        if frame.get("event") in ("error", "pong"):
+            expect(self.answer is not None, f"{frame} answers nothing")
+            assert self.answer is not None
+            kind, *args = self.answer
+            self.answer = None
+            if kind == "pong":
+                payload = {} if args[0] is None else {"payload": json.loads(args[0])}
+                expect(frame == {"event": "pong", **payload}, f"{frame} is not the pong")
+            else:
+                status, name = args
+                named = {} if name is None else {"stream": name}
+                text = frame.pop("payload")
+                expect(list(text) == ["error"] and isinstance(text["error"], str), str(text))
+                wanted = {"event": "error", "status": status, **named}
+                expect(frame == wanted, f"{frame} is sent, not {wanted}")
+            return str(frame["event"])
+        return self.written_of(frame["stream"], message)
+
+    def written_of(self, name: str, message: dict[str, Any]) -> Expected:
+        queue = self.expected[name]
+        while queue:
+            expected = queue.popleft()
+            if expected.matches(message):
+                return expected
+            # Where the end may have come, what was to be said is not said any more.
+            if not (self.relaxed or self.ended):
+                raise Violation(f"{message} is sent, not {expected.frame!r}")
+        raise Violation(f"{message} is sent, which nothing asks for")
+
+    def on_sent(self, event: Event) -> None:
+        sending, self.sending = self.sending, None
+        self.after(sending, event.time)
+
+    def on_raises(self, event: Event) -> None:
+        """The client has gone: nobody is told anything from here on."""
+        sending, self.sending = self.sending, None
+        self.relaxed = self.gone = True
+        self.after(sending, event.time)
+        for stream in self.all:
+            stream.finished = stream.finished or stream.concluded
+            if stream.ends_socket:
+                self.end_codes.add(stream.code)
+
+    def on_unsure(self, event: Event) -> None:
+        sending, self.sending = self.sending, None
+        self.after(sending, event.time)
+
+    def after(self, sending: Expected | str | None, now: float) -> None:
+        if sending == "websocket.accept" and not self.ended:
+            for name in self.eager:
+                self.add(name, [], None, now)
+        if not isinstance(sending, Expected):
+            return
+        if sending.ends is not None:
+            self.tell(sending.ends, sending.ends.code, now)
+        empty = not any(stream.live for stream in self.all)
+        if sending.ends is not None and empty and self.close_when_empty:
+            if self.relaxed:
+                self.closing = self.closing or (sending.ends.code, sending.ends.reason)
+                self.end_codes.add(sending.ends.code)
+            else:
+                self.close_socket(sending.ends.code, sending.ends.reason, now)
+        if sending.finishes is not None:
+            sending.finishes.finished = True
+
+    # The children.
+
+    def child_begins(self, event: Event, stream: Stream) -> None:
+        """It has been checked by `begin`."""
+
+    def child_asks(self, event: Event, stream: Stream) -> None:
+        stream.asking += 1
+        if stream.connected:
+            stream.hand_over()
+            self.room()
+
+    def child_asks_no_more(self, event: Event, stream: Stream) -> None:
+        stream.asking -= not stream.given_up
+        stream.given_up = stream.handed = False
+
+    def child_gives_up(self, event: Event, stream: Stream) -> None:
+        """A receive that is being cancelled waits for nothing any more."""
+        if stream.asking and not stream.handed:
+            stream.asking -= 1
+            stream.given_up = True
+
+    def room(self) -> None:
+        """Deliver the frame that waits for room, where there is some."""
+        if self.blocked is None or self.blocked_fate == "refused":
+            return
+        stream, data, _ = self.blocked
+        if stream.live and self.put(stream, data):
+            data.optional = self.blocked_fate == "unknown"
+            self.blocked = None
+            self.resumed_at = self.events[self.position].time
+
+    def child_receives(self, event: Event, stream: Stream) -> None:
+        stream.asking -= 1
+        self.received(stream, event.value)
+        self.room()
+
+    def received(self, stream: Stream, message: dict[str, Any]) -> None:
+        """Check what the child of a stream receives."""
+        where = f"the child of {stream.name}"
+        kind = message["type"]
+        expect(not stream.disconnected, f"{where} receives {message} after its disconnect")
+        if kind == "websocket.connect":
+            expect(not stream.connected, f"{where} receives a second connect")
+            stream.connected = True
+            return
+        expect(stream.connected, f"{where} receives {message} before its connect")
+        if stream.loose:
+            stream.disconnected = kind == "websocket.disconnect"
+            return
+        if kind == "websocket.receive":
+            expect(stream.accepted, f"{where} receives {message} before it accepted")
+            stream.handed = False
+            while stream.inbox and stream.inbox[0].optional:
+                if stream.inbox[0].message == message:
+                    break
+                stream.inbox.popleft()
+            expect(stream.inbox, f"{where} receives {message}, which nobody sent")
+            data = stream.inbox.popleft()
+            expect(data.message == message, f"{where} receives {message}, not {data.message}")
+            return
+        expect(kind == "websocket.disconnect", f"{where} receives {message}")
+        stream.disconnected = True
+        left = [data.message for data in stream.inbox if not data.optional]
+        lost = left and stream.accepted and not self.relaxed
+        expect(not lost, f"{where} never receives {left}")
+        codes = self.end_codes if self.relaxed else set()
+        expect(
+            message["code"] in {stream.told, *codes},
+            f"{where} receives {message}, not {stream.told}",
+        )
+
+    def child_sends(self, event: Event, stream: Stream) -> None:
+        if stream.loose:
+            return
+        number, message = event.value
+        if stream.muted:
+            return
+        kind = message["type"]
+        if kind == "websocket.accept":
+            if not stream.accepted:
+                self.accept(stream, message.get("subprotocol"))
+        elif kind == "websocket.close":
+            if stream.state == CLOSING:
+                stream.muted = True
+            else:
+                code = message.get("code")
+                if code is None:
+                    code = 1000 if stream.accepted else 4403
+                reason = message.get("reason") or ""
+                self.finish_by_server(stream, code, reason)
+        elif kind == "websocket.send" and stream.accepted:
+            expected = self.data_frame(stream.name, message)
+            if expected is not None:
+                expected.number = number
+                self.expected[stream.name].append(expected)
+
+    def accept(self, stream: Stream, subprotocol: str | None) -> None:
+        stream.accepted = True
+        stream.subprotocol = subprotocol
+        if stream.state == OPENING:
+            stream.state = OPEN
+        stream.hand_over()
+        if stream.wanted:
+            stream.wanted = False
+            self.expect_opened(stream)
+        self.room()
+
+    def data_frame(self, name: str, message: dict[str, Any]) -> Expected | None:
+        text = message.get("text")
+        if text is None:
+            return Expected(bytes([len(name)]) + name.encode() + message["bytes"])
+        if re.search("[\ud800-\udfff]", text):
+            return None
+        try:
+            payload = json.loads(text, parse_constant=lambda what: expect(False, what))
+        except (ValueError, Violation):
+            return Expected({"stream": name, "text": text})
+        return Expected({"stream": name, "payload": payload}, payload=text)
+
+    def child_failed(self, event: Event, stream: Stream) -> None:
+        stream.answered_at = event.time
+        number = event.value[0]
+        queue = self.expected[stream.name]
+        for expected in queue:
+            if expected.number == number:
+                queue.remove(expected)
+                break
+
+    def child_done(self, event: Event, stream: Stream) -> None:
+        stream.answered_at = event.time
+
+    def child_cancelled(self, event: Event, stream: Stream) -> None:
+        if event.value or self.relaxed:
+            return  # it cancelled itself, or the time of its end is not known
+        expect(stream.told_at is not None, f"the child of {stream.name} is cancelled for nothing")
+        assert stream.told_at is not None
+        times = (event.time - stream.told_at) / self.close_timeout
+        expect(
+            times > 0.99 and abs(times - round(times)) < 0.001,
+            f"the child of {stream.name} is cancelled after {times} of its time",
+        )
+
+    def child_ends(self, event: Event, stream: Stream) -> None:
+        stream.muted = True
+        life = event.life
+        assert life is not None
+        if stream.told_at is not None and not self.relaxed and life.scripted:
+            limit = max(stream.told_at, stream.answered_at) + 4 * self.close_timeout
+            expect(event.time < limit, f"the child of {stream.name} is not cancelled in time")
+
+    def child_concludes(self, event: Event, stream: Stream) -> None:
+        stream.concluded = True
+        stream.finished = self.gone
+        if stream.state == CLOSING:
+            stream.state = CLOSED
+            if self.streams.get(stream.name) is stream:
+                del self.streams[stream.name]
+            self.expect_closed(stream, finishes=stream)
+        elif stream.live:
+            assert event.life is not None
+            code = 1011
+            if event.life.error is None:
+                code = 1000 if stream.accepted else 4403
+            self.finish_by_server(stream, code, "", event.time)
+        else:
+            stream.finished = True
+
+    # The ends of the play.
+
+    def on_settles(self, event: Event) -> None:
+        """Nothing happens any more, though the client reads: everything was answered."""
+        if self.relaxed:
+            return
+        expect(self.closing is None or self.closed, "the socket was never closed")
+        if self.ended:
+            return
+        for name, queue in self.expected.items():
+            expect(not queue, f"{name} was never told {[expected.frame for expected in queue]}")
+        expect(self.answer is None, f"the client was never told {self.answer}")
+        expect(self.blocked is None, "the socket is not read any more")
+        expect(event.value == 0, f"{event.value} messages were never read")
+        for stream in self.all:
+            waits = stream.predecessor and not stream.predecessor.finished
+            expect(stream.life or waits, f"no child was begun for {stream.name}")
+            over = not stream.concluded or stream.finished
+            expect(over, f"{stream.name} was never finished")
+
+    def on_hangs(self, event: Event) -> None:
+        raise Violation("the application does not end")
+
+    def on_returns(self, event: Event) -> None:
+        error = event.value
+        cancelled = self.cancelled and isinstance(error, CancelledError)
+        expect(error is None or cancelled, f"the application raised {error!r}")
+        for stream in self.all:
+            if stream.life is not None:
+                expect(stream.life.ended, f"the child of {stream.name} was left alone")
+
+
+def check(outcome: Outcome) -> None:
+    """
+    Check what was observed.
+
+    Raises:
+        Violation: if it is not what the protocol says.
+    """
+    model = Model(outcome.scenario, outcome.events)
+    try:
+        model.run()
+    except Violation as violation:
+        event = outcome.events[model.position]
+        raise Violation(f"{violation}\nat {model.position}: {event}") from None
+    expect(not outcome.complaints, f"complaints: {outcome.complaints}")
+    expect(not outcome.tasks, f"tasks are left: {outcome.tasks}")
+    _check_leftovers(model, outcome)
+    _check_groups(outcome)
+    _check_records(model, outcome)
+
+
+def _check_leftovers(model: Model, outcome: Outcome) -> None:
+    """What a child did not receive was waiting for it, up to its disconnect."""
+    for life, stream in model.by_life.items():
+        for message in life.unread:
+            model.received(stream, message)
+        expect(stream.disconnected, f"the child of {life.name} never got a disconnect")
+
+
+def _check_groups(outcome: Outcome) -> None:
+    # As on a socket of its own, a consumer that crashes leaves its groups to expire.
+    excused = {life.channel for life in outcome.lives if life.error is not None}
+    members = {channel for group in outcome.layer.groups.values() for channel in group}
+    expect(members <= excused, f"{members - excused} are still members of groups")
+    unread = {name for name, queue in outcome.layer.channels.items() if queue.empty()}
+    expect(not unread, f"{unread} are still channels")
+
+
+def _check_records(model: Model, outcome: Outcome) -> None:
+    """Every crash is logged, once."""
+    logged = Counter(record.args[0] for record in outcome.records if "crashed" in record.msg)
+    killed = {record.args[0] for record in outcome.records if "cancelled" in record.msg}
+    crashed = Counter(life.name for life in outcome.lives if life.error is not None)
+    excused = Counter(
+        life.name
+        for life in outcome.lives
+        if isinstance(life.error, CancelledError) and life.name in killed
+    )
+    for name in crashed:
+        number = logged.pop(name, 0)
+        wanted = range(crashed[name] - excused[name], crashed[name] + 1)
+        expect(number in wanted, f"{name} crashed {wanted} times, which was logged {number} times")
+    expect(not logged, f"{logged} were logged as crashed")
