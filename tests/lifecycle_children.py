@@ -278,6 +278,7 @@ _TROUBLES = (
     Life.unknown,
     Life.speak_while_ending,
     Life.ask_twice,
+    Life.ask_twice,
     Life.give_up,
 )
 

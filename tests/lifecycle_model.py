@@ -790,11 +790,17 @@ def _check_records(model: Model, outcome: Outcome) -> None:
     """Every crash is logged, once."""
     logged = Counter(record.args[0] for record in outcome.records if "crashed" in record.msg)
     killed = {record.args[0] for record in outcome.records if "cancelled" in record.msg}
-    crashed = Counter(life.name for life in outcome.lives if life.error is not None)
+    # What is cancelled because its time is over has not crashed.
+    crashed = Counter(
+        life.name
+        for life in outcome.lives
+        if life.error is not None
+        and (life.cancelled_itself or not isinstance(life.error, CancelledError))
+    )
     excused = Counter(
         life.name
         for life in outcome.lives
-        if isinstance(life.error, CancelledError) and life.name in killed
+        if isinstance(life.error, CancelledError) and life.cancelled_itself and life.name in killed
     )
     for name in crashed:
         number = logged.pop(name, 0)
