@@ -223,16 +223,18 @@ class Connection:
 
     async def send(self, message: Message) -> None:
         """Send a message to the server, after those that wait already."""
-        async with self._turn:
-            if self._gone:
-                return
-            try:
+        # Not "async with", which makes two more coroutines: 6 % of what a frame costs.
+        await self._turn.acquire()
+        try:
+            if not self._gone:
                 await self._server_send(message)
-            except OSError as error:
-                # So says the ASGI specification of a client that has gone. The disconnect is on
-                # its way: a child that lives to receive it leaves its groups.
-                self._gone = True
-                logger.debug("%r has gone: %r", self._scope.get("path"), error)
+        except OSError as error:
+            # So says the ASGI specification of a client that has gone. The disconnect is on its
+            # way: a child that lives to receive it leaves its groups.
+            self._gone = True
+            logger.debug("%r has gone: %r", self._scope.get("path"), error)
+        finally:
+            self._turn.release()
 
     async def reject(self, error: FrameError) -> None:
         """Tell the client of `error`, unless the socket has ended meanwhile."""

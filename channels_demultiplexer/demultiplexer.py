@@ -57,6 +57,9 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     # own, and a layer that fails is their trouble alone.
     _has_handlers: ClassVar[bool] = False
 
+    # Whether a subclass overrides receive_json.
+    _reads_frames: ClassVar[bool] = False
+
     # Whether no code of a subclass runs when the socket connects and disconnects. Channels'
     # dispatch goes to a thread and back three times then, for the sake of such code's database
     # connections: without, connecting and disconnecting costs a third.
@@ -70,6 +73,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         cls._has_handlers = any(
             callable(getattr(cls, name)) for name in own if not name.startswith("_")
         )
+        cls._reads_frames = cls.receive_json is not WebsocketDemultiplexer.receive_json
         cls._is_plain = not cls._has_handlers and all(
             getattr(cls, name) is getattr(WebsocketDemultiplexer, name) for name in _HOOKS
         )
@@ -292,10 +296,10 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             text = message.get("text")
             if text is None:
                 await self._take(self._options.codec.parse_binary(message["bytes"]))
-            elif type(self).receive_json is WebsocketDemultiplexer.receive_json:
-                await self._take(self._options.codec.parse(text))
-            else:
+            elif self._reads_frames:
                 await self._offer_json(text)
+            else:
+                await self._take(self._options.codec.parse(text))
         except FrameError as error:
             await self._streams.reject(error)
 
