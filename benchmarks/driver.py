@@ -17,8 +17,26 @@ Message = dict[str, Any]
 Application = Callable[..., Awaitable[Any]]
 
 
+# What a browser sends with a handshake.
+_HEADERS = b"""\
+host: www.example.com
+connection: Upgrade
+pragma: no-cache
+cache-control: no-cache
+user-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0
+upgrade: websocket
+origin: https://www.example.com
+sec-websocket-version: 13
+accept-encoding: gzip, deflate, br, zstd
+accept-language: en-US,en;q=0.5
+cookie: csrftoken=0123456789abcdefghijklmnopqrstuv; sessionid=0123456789abcdefghijklmnopqrstuv
+sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==
+sec-websocket-extensions: permessage-deflate
+"""
+
+
 def scope_of(path: str = "/") -> dict[str, Any]:
-    """Return a scope as a server makes one for a handshake with few headers."""
+    """Return a new scope, as a server makes one for a browser's handshake."""
     return {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -30,7 +48,7 @@ def scope_of(path: str = "/") -> dict[str, Any]:
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"host", b"localhost:8000"), (b"origin", b"http://localhost:8000")],
+        "headers": [tuple(line.split(b": ", 1)) for line in _HEADERS.splitlines()],
         "subprotocols": [],
         "state": {},
         "extensions": {"websocket.http.response": {}},

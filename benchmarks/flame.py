@@ -34,7 +34,7 @@ def draw(seconds: float) -> str:
     samples = asyncio.run(_sample(seconds))
     total = sum(samples.values())
     return icicle(
-        f"One message's life: echoed behind one stream, 100 B; {total:,} samples of wall time",
+        f"One message's life, echoed behind one stream: {total:,} samples",
         _calls(samples, total),
         {name: colour for _, colour, name in _KINDS},
     )

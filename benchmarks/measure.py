@@ -2,7 +2,8 @@
 Measuring in turns: A B A B ... in one run, so that a slow moment of the machine hits both.
 
 CPU time of the whole process (`time.process_time`, threads included) is the judge, wall time the
-witness. Each process is kept on one core. The garbage collector runs as it does in life, and is emptied before each turn.
+witness. Each process is kept on one core. The garbage collector runs as it does in life, and is
+emptied before each turn.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Unit = Literal["us", "B", "kB", "ms"]
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure: `rounds` of turns of about `seconds` each; `scale` for fixed sizes."""
+    """How long to measure: `rounds` of turns of about `seconds` of CPU time each."""
 
     rounds: int
     seconds: float
@@ -115,7 +116,7 @@ async def in_turns(
         clock: returns the CPU seconds used so far, by this process or a server's.
     """
     sides = [Side(name, "us") for name in works]
-    counts = [await _calibrate(work, effort.seconds) for work in works.values()]
+    counts = [await _calibrate(work, effort.seconds, clock) for work in works.values()]
     for _ in range(effort.rounds):
         for side, work, count in zip(sides, works.values(), counts, strict=True):
             cpu, wall, done = await _time(work, count, clock)
@@ -131,13 +132,13 @@ def figure(sides: list[Side], ratio: Ratio = quotient, note: str = "") -> Figure
     return Figure([ratio(values) for values in rounds], sides, [ratio(w) for w in walls], note)
 
 
-async def _calibrate(work: Work, seconds: float) -> int:
-    """Return how many operations take `seconds`; warms up meanwhile."""
+async def _calibrate(work: Work, seconds: float, clock: Callable[[], float]) -> int:
+    """Return how many operations take so many CPU seconds; warms up meanwhile."""
     count = 1
     while True:
-        _, wall, done = await _time(work, count, time.process_time)
-        if wall >= seconds / 4:
-            return max(1, round(done * seconds / wall))
+        cpu, _, done = await _time(work, count, clock)
+        if cpu >= seconds / 4:
+            return max(1, round(done * seconds / cpu))
         count = 2 * done
 
 

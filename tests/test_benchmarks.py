@@ -31,7 +31,7 @@ def test_short_form_measures_every_row_that_needs_no_server(tmp_path: Path) -> N
     written = tmp_path / "bench.json"
     printed = _run("--json", str(written)).stdout
     report = json.loads(written.read_text())
-    assert {"date", "machine", "python", "versions", "command", "plots"} < report.keys()
+    assert {"date", "machine", "python", "versions", "command"} < report.keys()
     assert [row["name"] for row in report["rows"]] == [row.name for row in ROWS if row.in_process]
     for row in report["rows"]:
         assert row["title"] in printed
