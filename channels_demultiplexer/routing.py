@@ -64,7 +64,7 @@ class Routes:
             where = f"{owner}.consumer_classes[{name!r}]"
             route = _declared_route(where, name, child)
             if route.pattern.converters or _is_router(route.callback):
-                if name.startswith("/") or not {"?", "#"}.isdisjoint(name):
+                if (name.startswith("/") and name != "/") or not {"?", "#"}.isdisjoint(name):
                     raise ImproperlyConfigured(
                         f"{where}: no name can match; leave out a leading /, and ? and #"
                     )
@@ -190,7 +190,8 @@ def _declared_route(where: str, name: Any, child: Any) -> URLPattern:
             raise ImproperlyConfigured(f"{where}: {error}") from error
     _check_application(where, child)
     try:
-        route: URLPattern = path(name, child)
+        # The name "/" is the empty path, which could not be a name itself.
+        route: URLPattern = path("" if name == "/" else name, child)
     except ImproperlyConfigured as error:
         raise ImproperlyConfigured(f"{where}: {error}") from error
     return route

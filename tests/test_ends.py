@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 from channels.consumer import StopConsumer
-from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
+from channels.generic.websocket import (
+    AsyncJsonWebsocketConsumer,
+    AsyncWebsocketConsumer,
+    JsonWebsocketConsumer,
+    WebsocketConsumer,
+)
 from channels.layers import InMemoryChannelLayer
 from channels.routing import URLRouter
 from django.urls import path
@@ -719,3 +724,36 @@ async def test_logged_states(caplog: pytest.LogCaptureFixture) -> None:
         "stream 'a': OPEN -> CLOSING",
         "stream 'a': CLOSING -> CLOSED",
     ]
+
+
+@pytest.mark.parametrize("base", [AsyncJsonWebsocketConsumer, JsonWebsocketConsumer])
+async def test_consumer_that_cannot_send_leaves_its_groups(
+    layer: InMemoryChannelLayer, base: type
+) -> None:
+    """A child that sends to a client that has gone still gets its disconnect."""
+    tried = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Said(AsyncJsonWebsocketConsumer):
+        groups = ["news"]
+
+        async def said(self, event: dict[str, Any]) -> None:
+            await self.send_json(event["said"])
+            tried.set()
+
+    class SyncSaid(JsonWebsocketConsumer):
+        groups = ["news"]
+
+        def said(self, event: dict[str, Any]) -> None:
+            self.send_json(event["said"])
+            loop.call_soon_threadsafe(tried.set)
+
+    child = Said if base is AsyncJsonWebsocketConsumer else SyncSaid
+    async with serving(demultiplexer({"a": child})) as client:
+        await opened(client, "a")
+        client.send_error = OSError("the client has gone")
+        await layer.group_send("news", {"type": "said", "said": 1})
+        await within(tried.wait(), "the message")
+        client.disconnect(1006)
+        await client.ended()
+        assert not layer.groups

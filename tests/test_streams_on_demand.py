@@ -346,10 +346,11 @@ async def test_root(name: str) -> None:
 
 
 async def test_root_of_declared_router() -> None:
-    """The name `/` finds an empty pattern below a declared router too."""
-    puppet = Puppet()
-    async with connected({"/": URLRouter([path("", puppet)])}) as client:
-        await client.expect_silence()
+    """The key `/` is the empty prefix, and the name `/` an empty pattern below it."""
+    router = URLRouter([path("", Tell.as_asgi()), path("x/<int:n>/", Tell.as_asgi())])
+    async with connected({"/": router}) as client:
+        assert (await told(client, "/"))["kwargs"] == {}
+        assert (await told(client, "x/1/"))["kwargs"] == {"n": 1}
 
 
 @pytest.mark.parametrize("name", ["?a=b", "#1", "?"])
