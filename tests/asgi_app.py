@@ -133,6 +133,22 @@ class Deaf(AsyncWebsocketConsumer):
             note(f"{name} cancelled")
 
 
+class Stuck(AsyncWebsocketConsumer):
+    """Handles its first message for ever."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await asyncio.Event().wait()
+
+
+class Flooded(WebsocketDemultiplexer):
+    """A stream that takes nothing beside one that does."""
+
+    consumer_classes = {"stuck": Stuck, "echo": Echo}
+    stream_capacity = 10
+    stall_timeout = 0.5
+    consumer_close_timeout = 0.5
+
+
 class Main(WebsocketDemultiplexer):
     """One stream of each kind."""
 
@@ -181,6 +197,7 @@ urlpatterns = [
     path("main/", Main.as_asgi()),
     path("refusing/", Refusing.as_asgi()),
     path("small/", Small.as_asgi()),
+    path("flooded/", Flooded.as_asgi()),
     path("ending/", Ending.as_asgi()),
     path("last/", WebsocketDemultiplexer.as_asgi(consumer_classes={"closer": Closer})),
 ]

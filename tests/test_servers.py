@@ -265,6 +265,33 @@ async def test_message_over_limit_of_server(server: Server, traits: Traits) -> N
 # Ends.
 
 
+async def test_client_floods_a_stalled_stream(server: Server) -> None:
+    """A flooded stream that takes nothing ends; the socket and its other stream go on."""
+    async with connected(server, "/flooded/") as socket:
+
+        async def flood() -> None:
+            for number in range(500):
+                await tell(socket, stream="stuck", payload=[number, "x" * 10_000])
+            await tell(socket, stream="echo", payload="after")
+
+        sending = asyncio.create_task(flood())
+        try:
+            assert await heard(socket) == {
+                "stream": "stuck",
+                "event": "close",
+                "code": 1013,
+                "reason": "",
+            }
+            refused = 0
+            while (frame := await heard(socket)).get("status") == 409:
+                refused += 1
+            assert frame == {"stream": "echo", "payload": "after"}
+            # What was in the inbox, in the child's hands, and held up before it.
+            assert refused == 500 - 10 - 1 - 1
+        finally:
+            await sending
+
+
 async def test_client_closes(server: Server, traits: Traits) -> None:
     """Every child gets the code of a client that closes the socket, and its time."""
     async with connected(server, "/ending/") as socket:
