@@ -262,7 +262,7 @@ class Connection:
     async def stream_ended(self, stream: Stream) -> None:
         """Close the socket where the server's side has ended its last stream."""
         empty = not self._live_eager and not self._live_others
-        if empty and self._close_when_empty and not self.ended:
+        if empty and self._close_when_empty:
             await self.close_socket(stream.code, stream.reason)
 
     def stream_finished(self, stream: Stream) -> None:

@@ -176,6 +176,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         [receive] = receivers
         while True:
             message = await receive()
+            # _handle() would do, but its coroutine is 2.3 % of the instructions of a frame.
             if message["type"] == "websocket.receive":
                 await self._receive(message)
             else:

@@ -218,8 +218,7 @@ class StreamCommunicator(WebsocketCommunicator):  # type: ignore[misc]  # untype
         """
         if not self.ended:
             await self.send_input({"type": "websocket.disconnect", "code": code})
-            while not self.ended:
-                await self._communicator._take(self._mailbox, timeout)
+            await self.wait(timeout)
         await self._communicator.disconnect_for_stream(code, timeout)
 
     async def send_input(self, message: Message) -> None:
