@@ -23,6 +23,9 @@ PREFIX: Final = "CHANNELS_DEMULTIPLEXER_"
 #: The overflow policies.
 POLICIES: Final = ("pause", "reject", "close")
 
+#: When Channels' look at the database connections goes to the thread of sync code.
+DATABASE_CHECKS: Final = ("due", "always")
+
 
 class Fault(NamedTuple):
     """What is wrong with a setting: a check's id, the setting's name, and the two sentences."""
@@ -62,11 +65,15 @@ def _count(value: Any) -> tuple[str, str] | None:
     return _number(value, (int,), "Give a positive integer.")
 
 
-def _policy(value: Any) -> tuple[str, str] | None:
-    hint = f"Give one of {', '.join(map(repr, POLICIES))}."
-    if not isinstance(value, str):
-        return "E001", hint
-    return None if value in POLICIES else ("E004", hint)
+def _one_of(values: tuple[str, ...]) -> Callable[[Any], tuple[str, str] | None]:
+    hint = f"Give one of {', '.join(map(repr, values))}."
+
+    def check(value: Any) -> tuple[str, str] | None:
+        if not isinstance(value, str):
+            return "E001", hint
+        return None if value in values else ("E004", hint)
+
+    return check
 
 
 class Setting(NamedTuple):
@@ -86,11 +93,18 @@ SETTINGS: Final = (
     Setting("MANAGE_ENVELOPE", True, _flag, "whether children get payloads, or whole messages"),
     Setting("CONSUMER_CLOSE_TIMEOUT", 5, _seconds, "seconds to finish after a disconnect"),
     Setting("STREAM_CAPACITY", 100, _count, "frames that may wait for one child"),
-    Setting("STREAM_OVERFLOW", "pause", _policy, "what a frame for a full inbox does"),
+    Setting("STREAM_OVERFLOW", "pause", _one_of(POLICIES), "what a frame for a full inbox does"),
     Setting("STALL_TIMEOUT", 10, _seconds, "seconds a full inbox may hold up the socket"),
     Setting("MAX_STREAMS", 100, _count, "streams of a connection, eager ones not counted"),
     Setting("MAX_FRAME_SIZE", 16777216, _count, "bytes of one message"),
+    Setting("MAX_WAITING_SIZE", 67108864, _count, "bytes that wait in a connection's inboxes"),
     Setting("LAZY", False, _flag, "whether fixed streams open at their first use"),
+    Setting(
+        "DATABASE_CHECKS",
+        "due",
+        _one_of(DATABASE_CHECKS),
+        "when the database connections are looked at",
+    ),
 )
 # Each name, the attribute and the setting that it is looked up by, and the default.
 _LOOKUPS: Final = tuple(
@@ -113,7 +127,9 @@ class Options(NamedTuple):
     stall_timeout: float
     max_streams: int
     max_frame_size: int
+    max_waiting_size: int
     lazy: bool
+    database_checks: str
     codec: Codec
 
 

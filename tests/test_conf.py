@@ -26,7 +26,9 @@ DEFAULTS = {
     "STALL_TIMEOUT": 10,
     "MAX_STREAMS": 100,
     "MAX_FRAME_SIZE": 16777216,
+    "MAX_WAITING_SIZE": 67108864,
     "LAZY": False,
+    "DATABASE_CHECKS": "due",
 }
 MEANINGS = {
     "MULTIPLEX_KEY": "key of the stream's name",
@@ -40,7 +42,9 @@ MEANINGS = {
     "STALL_TIMEOUT": "seconds a full inbox may hold up the socket",
     "MAX_STREAMS": "streams of a connection, eager ones not counted",
     "MAX_FRAME_SIZE": "bytes of one message",
+    "MAX_WAITING_SIZE": "bytes that wait in a connection's inboxes",
     "LAZY": "whether fixed streams open at their first use",
+    "DATABASE_CHECKS": "when the database connections are looked at",
 }
 # A value other than the default for each.
 OTHERS = {
@@ -55,12 +59,14 @@ OTHERS = {
     "STALL_TIMEOUT": 0.25,
     "MAX_STREAMS": 2,
     "MAX_FRAME_SIZE": 3,
+    "MAX_WAITING_SIZE": 4,
     "LAZY": True,
+    "DATABASE_CHECKS": "always",
 }
 KEYS = ["MULTIPLEX_KEY", "PAYLOAD_KEY", "TEXT_KEY", "EVENT_KEY"]
 FLAGS = ["MANAGE_ENVELOPE", "LAZY"]
 SECONDS = ["CONSUMER_CLOSE_TIMEOUT", "STALL_TIMEOUT"]
-COUNTS = ["STREAM_CAPACITY", "MAX_STREAMS", "MAX_FRAME_SIZE"]
+COUNTS = ["STREAM_CAPACITY", "MAX_STREAMS", "MAX_FRAME_SIZE", "MAX_WAITING_SIZE"]
 
 
 @pytest.fixture(autouse=True)
