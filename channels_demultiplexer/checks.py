@@ -29,7 +29,9 @@ def check_settings(
     """Check the settings (E001 to E005)."""
     return [
         Error(
-            f"{conf.PREFIX}{fault.name}: {fault.message}", hint=fault.hint, id=f"{_APP}.{fault.id}"
+            f"{conf.PREFIX}{fault.name} {fault.is_what}.",
+            hint=fault.hint,
+            id=f"{_APP}.{fault.id}",
         )
         for fault in conf.faults(conf.read())
     ]

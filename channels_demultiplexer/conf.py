@@ -7,7 +7,7 @@ lower case on a demultiplexer class, which comes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,16 @@ from django.core.exceptions import ImproperlyConfigured
 
 from .frames import CONTROL_FIELDS, Codec
 
-__all__ = ["PREFIX", "SETTINGS", "Fault", "Options", "Setting", "faults", "options_of"]
+__all__ = [
+    "PREFIX",
+    "SETTINGS",
+    "Fault",
+    "Options",
+    "Setting",
+    "child_fault",
+    "faults",
+    "options_of",
+]
 
 PREFIX: Final = "CHANNELS_DEMULTIPLEXER_"
 
@@ -28,12 +37,16 @@ DATABASE_CHECKS: Final = ("due", "always")
 
 
 class Fault(NamedTuple):
-    """What is wrong with a setting: a check's id, the setting's name, and the two sentences."""
+    """What is wrong with a setting: a check's id, its name, what it is, and what would be right."""
 
     id: str
     name: str
-    message: str
+    is_what: str
     hint: str
+
+    def at(self, where: str) -> str:
+        """Say it of the setting where it was found."""
+        return f"{where} {self.is_what}: {self.hint[0].lower()}{self.hint[1:-1]}"
 
 
 def _key(value: Any) -> tuple[str, str] | None:
@@ -110,6 +123,16 @@ SETTINGS: Final = (
 _LOOKUPS: Final = tuple(
     (row.name, row.name.lower(), PREFIX + row.name, row.default) for row in SETTINGS
 )
+# How the types are called that people give by mistake.
+_KINDS: Final = {
+    str: "a string",
+    bytes: "bytes",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a float",
+    list: "a list",
+    tuple: "a tuple",
+}
 _KEY_NAMES: Final = ("MULTIPLEX_KEY", "PAYLOAD_KEY", "TEXT_KEY", "EVENT_KEY")
 
 
@@ -133,23 +156,52 @@ class Options(NamedTuple):
     codec: Codec
 
 
+def _fault(setting: Setting, value: Any) -> Fault | None:
+    wrong = setting.check(value)
+    if wrong is None:
+        return None
+    identifier, hint = wrong
+    is_what = f"is {value!r}"
+    if identifier == "E001" and value is not None:
+        is_what += f", {_KINDS.get(type(value)) or 'of the type ' + type(value).__name__}"
+    return Fault(identifier, setting.name, is_what, hint)
+
+
 def faults(values: dict[str, Any]) -> list[Fault]:
     """Return what is wrong with `values`, a value for each name in the table."""
     found = []
     for setting in SETTINGS:
-        wrong = setting.check(values[setting.name])
+        wrong = _fault(setting, values[setting.name])
         if wrong is not None:
-            message = f"{values[setting.name]!r} is no value for it: {setting.meaning}."
-            found.append(Fault(wrong[0], setting.name, message, wrong[1]))
+            found.append(wrong)
     taken: dict[Any, str] = dict.fromkeys(CONTROL_FIELDS, "a field of control frames")
     for name in _KEY_NAMES:
         key = values[name]
         if isinstance(key, str) and key in taken:
-            message = f"{key!r} is the name of {taken[key]} too."
-            found.append(Fault("E003", name, message, "Give each key a name of its own."))
+            is_what = f"is {key!r}, the name of {taken[key]} too"
+            found.append(Fault("E003", name, is_what, "Give each key a name of its own."))
         elif isinstance(key, str):
             taken[key] = name
     return found
+
+
+def child_fault(settings: Mapping[str, Any], *, fixed: bool) -> str | None:
+    """
+    Return what is wrong with the settings of a `child()`, None if nothing is.
+
+    Args:
+        settings: names in lower case to values.
+        fixed: whether the stream has a fixed name.
+    """
+    for setting in SETTINGS:
+        name = setting.name.lower()
+        if name in settings:
+            wrong = _fault(setting, settings[name])
+            if wrong is not None:
+                return wrong.at(name)
+    if "lazy" in settings and not fixed:
+        return "lazy is for streams of fixed names only: this one always opens by an open frame"
+    return None
 
 
 def read(owner: type | None = None) -> dict[str, Any]:
@@ -177,10 +229,10 @@ def options_of(owner: type) -> Options:
         return _options(*values.values())
     except (ValueError, TypeError):  # TypeError: a value that cannot be hashed is wrong too
         wrong = faults(values)[0]
-        raise ImproperlyConfigured(
-            f"{owner.__module__}.{owner.__qualname__}: {PREFIX}{wrong.name} or "
-            f"{wrong.name.lower()}: {wrong.message} {wrong.hint}"
-        ) from None
+        attribute = wrong.name.lower()
+        own = f"{owner.__module__}.{owner.__qualname__}.{attribute}"
+        where = own if hasattr(owner, attribute) else PREFIX + wrong.name
+        raise ImproperlyConfigured(wrong.at(where)) from None
 
 
 @lru_cache(maxsize=128, typed=True)  # typed: to tell True from 1

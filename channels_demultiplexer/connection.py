@@ -9,7 +9,7 @@ import logging
 from .conf import Options
 from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
 from .frames import Close, Data, Open
-from .routing import ASGIApplication, Message, Routes, Scope, Send
+from .routing import Match, Message, Routes, Scope, Send
 from .signals import announce, frame_rejected
 from .stream import Stream, StreamState
 
@@ -47,8 +47,8 @@ class Connection:
         self._scope = scope
         self._server_send = send
         self._routes = routes
-        self._eager = {} if options.lazy else routes.fixed
-        on_demand = routes.on_demand or (options.lazy and bool(routes.fixed))
+        self._eager = routes.eager(options.lazy)
+        on_demand = routes.on_demand or len(self._eager) < len(routes.fixed)
         self._close_when_empty = close_when_empty and not on_demand
         # Sends of several tasks wait for one another: a server whose send blocks may let a later
         # call overtake an earlier one, and a stream's close its data.
@@ -96,14 +96,14 @@ class Connection:
         Raises:
             FrameError: if it cannot be delivered.
         """
-        policy = self.options.stream_overflow
+        policy = stream.options.stream_overflow
         if policy == "reject":
-            raise InboxFull(stream.name, self.options.stream_capacity)
+            raise InboxFull(stream.name, stream.options.stream_capacity)
         if policy == "close":
             await stream.stall()
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.options.stall_timeout):
+            async with asyncio.timeout(stream.options.stall_timeout):
                 await stream.room()
         # Also when the time is over: it may have ended, or found room, in the very moment.
         if not stream.live:
@@ -120,9 +120,9 @@ class Connection:
         """
         stream = self._streams.get(frame.stream)
         if stream is None or not stream.live:
-            application = self._routes.find(frame.stream)
+            match = self._routes.find(frame.stream)
             predecessor = stream
-            stream = self._add(frame.stream, application, frame.subprotocols, frame.query)
+            stream = self._add(match, frame.subprotocols, frame.query)
             if predecessor is None:
                 stream.start()
             else:
@@ -148,20 +148,19 @@ class Connection:
         """Open the eager streams, once the socket has been accepted; not when it has ended."""
         if self.ended:
             return
-        for name, application in self._eager.items():
-            self._add(name, application, [], None).start()
+        for match in self._eager.values():
+            self._add(match, [], None).start()
 
     def _first_use(self, name: str) -> Stream:
-        application = self._routes.find(name)
-        if not self.options.lazy or name not in self._routes.fixed or name in self._used:
+        match = self._routes.find(name)
+        if name not in self._routes.fixed or name in self._eager or name in self._used:
             raise StreamNotOpen(name)
-        stream = self._add(name, application, [], None)
+        stream = self._add(match, [], None)
         stream.start()
         return stream
 
-    def _add(
-        self, name: str, application: ASGIApplication, subprotocols: list[str], query: str | None
-    ) -> Stream:
+    def _add(self, match: Match, subprotocols: list[str], query: str | None) -> Stream:
+        name = match.name
         limit = self.options.max_streams
         eager = name in self._eager
         # As many again may be cleaning up, those of eager names included: a client that opens
@@ -169,18 +168,18 @@ class Connection:
         bounded = len(self._unfinished) - self._live_eager
         if (self._live_others >= limit and not eager) or bounded >= 2 * limit:
             raise TooManyStreams(name, limit)
-        scope = self._routes.child_scope(self._scope, name, subprotocols, query)
+        scope = self._routes.child_scope(self._scope, match, subprotocols, query)
         codec = self.options.codec
         declared = name in self._routes.fixed
         envelope = codec.declared_envelope(name) if declared else codec.envelope(name)
-        stream = Stream(name, application, scope, envelope, self)
+        stream = Stream(name, match.application, scope, envelope, match.options(self.options), self)
         self._streams[name] = stream
         self._unfinished.add(stream)
         if eager:
             self._live_eager += 1
         else:
             self._live_others += 1
-        if self.options.lazy and declared and name not in self._used:
+        if declared and not eager and name not in self._used:
             self._used.append(name)
         return stream
 

@@ -15,13 +15,14 @@ from channels.layers import get_channel_layer
 from channels.utils import await_many_dispatch
 
 from . import jsontext
+from .child import child
 from .conf import SETTINGS, Options, options_of
 from .connection import Connection
 from .exceptions import FrameError, MalformedFrame, StreamNotOpen
 from .frames import SUBPROTOCOL, Close, CloseCode, Data, Frame, Open, Ping, name_fault
 from .routing import ASGIApplication, Message, Receive, Routes, Scope, Send
 
-__all__ = ["WebsocketDemultiplexer"]
+__all__ = ["WebsocketDemultiplexer", "child"]
 
 #: What Channels calls when a socket connects and disconnects.
 _HOOKS = (

@@ -50,7 +50,6 @@ _BREATH = 64
 class Socket(Protocol):
     """What a stream needs of the socket that it is part of."""
 
-    options: Options
     sender: type
     #: Whether the client has left, and nobody is to be answered.
     left: bool
@@ -91,6 +90,7 @@ class Stream:
         application: the child.
         scope: the child's scope.
         envelope: wraps what the child sends.
+        options: the stream's settings.
         socket: the socket.
     """
 
@@ -108,6 +108,7 @@ class Stream:
         "code",
         "inbox",
         "name",
+        "options",
         "reason",
         "scope",
         "state",
@@ -123,10 +124,12 @@ class Stream:
         application: ASGIApplication,
         scope: Scope,
         envelope: Envelope,
+        options: Options,
         socket: Socket,
     ) -> None:
         self.name = name
         self.scope = scope
+        self.options = options
         self._application = application
         self._socket = socket
         self._envelope = envelope
@@ -145,7 +148,7 @@ class Stream:
         #: Runs the child. None until `start`.
         self.task: asyncio.Task[None] | None = None
         #: What the child receives. Data is put into it only while the stream is live.
-        self.inbox = Inbox(socket.options.stream_capacity)
+        self.inbox = Inbox(options.stream_capacity)
         # Whether the child has been told to end.
         self._told = False
         # Whether what the child sends is dropped.
@@ -179,7 +182,7 @@ class Stream:
     async def want(self) -> None:
         """Answer a client's `open`, now or when the child accepts. Only while live."""
         if self.accepted:
-            await self._send_text(self._socket.options.codec.opened(self.name, self.subprotocol))
+            await self._send_text(self.options.codec.opened(self.name, self.subprotocol))
         else:
             self.wanted = True
 
@@ -250,7 +253,7 @@ class Stream:
             raise RuntimeError(
                 f"stream {self.name!r}: websocket.accept, but it has accepted already"
             )
-        answer = self._socket.options.codec.opened(self.name, subprotocol)
+        answer = self.options.codec.opened(self.name, subprotocol)
         self.accepted = True
         self.subprotocol = subprotocol
         if self.state is StreamState.OPENING:
@@ -288,7 +291,7 @@ class Stream:
 
     async def _end(self, code: int, reason: str) -> None:
         """End the stream from the server's side: tell the client, and the child."""
-        answer = self._socket.options.codec.closed(self.name, code, reason)
+        answer = self.options.codec.closed(self.name, code, reason)
         self._muted = True
         self._leave(StreamState.CLOSED, code, reason)
         self._tell({"type": "websocket.disconnect", "code": code, "reason": reason})
@@ -315,7 +318,7 @@ class Stream:
 
     def _set_deadline(self) -> None:
         if self._deadline is None and self.task is not None and not self.task.done():
-            timeout = self._socket.options.consumer_close_timeout
+            timeout = self.options.consumer_close_timeout
             loop = asyncio.get_running_loop()
             self._deadline = loop.call_later(timeout, self._expire)
 
@@ -335,7 +338,7 @@ class Stream:
             "stream %r of %r did not end within %s seconds and is cancelled",
             self.name,
             self.scope.get("path"),
-            self._socket.options.consumer_close_timeout,
+            self.options.consumer_close_timeout,
         )
         self._killed = True
         self.task.cancel()
@@ -372,7 +375,7 @@ class Stream:
         try:
             if self.state is StreamState.CLOSING:
                 self._set_state(StreamState.CLOSED)
-                codec = self._socket.options.codec
+                codec = self.options.codec
                 await self._send_text(codec.closed(self.name, self.code, self.reason))
             elif missed and self.live:
                 self._leave(StreamState.CLOSED, CloseCode.REFUSED, "")

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from channels_demultiplexer import conf
-from channels_demultiplexer.conf import PREFIX, SETTINGS, Fault, faults, options_of
+from channels_demultiplexer.conf import PREFIX, SETTINGS, faults, options_of
 from channels_demultiplexer.frames import Open, Ping
 
 DEFAULTS = {
@@ -294,89 +294,67 @@ def test_all_faults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "message", "hint"),
+    ("name", "value", "text"),
     [
-        (
-            "MULTIPLEX_KEY",
-            "",
-            "'' is no value for it: key of the stream's name.",
-            "Give the name of a key, such as 'stream'.",
-        ),
-        (
-            "PAYLOAD_KEY",
-            1,
-            "1 is no value for it: key of the JSON payload.",
-            "Give the name of a key, such as 'stream'.",
-        ),
-        (
-            "LAZY",
-            1,
-            "1 is no value for it: whether fixed streams open at their first use.",
-            "Give True or False.",
-        ),
-        (
-            "STALL_TIMEOUT",
-            "x",
-            "'x' is no value for it: seconds a full inbox may hold up the socket.",
-            "Give a positive number of seconds.",
-        ),
-        (
-            "MAX_STREAMS",
-            -1,
-            "-1 is no value for it: streams of a connection, eager ones not counted.",
-            "Give a positive integer.",
-        ),
-        (
-            "STREAM_OVERFLOW",
-            "drop",
-            "'drop' is no value for it: what a frame for a full inbox does.",
-            "Give one of 'pause', 'reject', 'close'.",
-        ),
+        ("MULTIPLEX_KEY", "", "X is '': give the name of a key, such as 'stream'"),
+        ("PAYLOAD_KEY", 1, "X is 1, an integer: give the name of a key, such as 'stream'"),
+        ("PAYLOAD_KEY", b"p", "X is b'p', bytes: give the name of a key, such as 'stream'"),
+        ("LAZY", 0.5, "X is 0.5, a float: give True or False"),
+        ("LAZY", None, "X is None: give True or False"),
+        ("STALL_TIMEOUT", "x", "X is 'x', a string: give a positive number of seconds"),
+        ("STREAM_CAPACITY", "20", "X is '20', a string: give a positive integer"),
+        ("STREAM_CAPACITY", True, "X is True, a boolean: give a positive integer"),
+        ("STREAM_CAPACITY", [1], "X is [1], a list: give a positive integer"),
+        ("STREAM_CAPACITY", (1,), "X is (1,), a tuple: give a positive integer"),
+        ("STREAM_CAPACITY", {1}, "X is {1}, of the type set: give a positive integer"),
+        ("MAX_STREAMS", -1, "X is -1: give a positive integer"),
+        ("STREAM_OVERFLOW", "drop", "X is 'drop': give one of 'pause', 'reject', 'close'"),
         (
             "TEXT_KEY",
             "payload",
-            "'payload' is the name of PAYLOAD_KEY too.",
-            "Give each key a name of its own.",
+            "X is 'payload', the name of PAYLOAD_KEY too: give each key a name of its own",
         ),
         (
             "TEXT_KEY",
             "code",
-            "'code' is the name of a field of control frames too.",
-            "Give each key a name of its own.",
+            "X is 'code', the name of a field of control frames too: "
+            "give each key a name of its own",
         ),
     ],
 )
-def test_fault_text(name: str, value: Any, message: str, hint: str) -> None:
-    """A fault says what is wrong and what would be right."""
+def test_fault_text(name: str, value: Any, text: str) -> None:
+    """A fault says what the setting is, of what type if that is wrong, and what would be right."""
     [fault] = faults({**DEFAULTS, name: value})
-    assert fault == Fault(fault.id, name, message, hint)
+    assert (fault.name, fault.at("X")) == (name, text)
+    assert (fault.is_what, fault.hint[0], fault.hint[-1]) == (
+        text[2 : text.index(":")],
+        "G",
+        ".",
+    )
 
 
 # Test options that cannot be had.
 
 
 def test_options_wrong_attribute() -> None:
-    """A wrong class attribute is told with the class and both names."""
+    """A wrong class attribute is told with the class and its name."""
     owner = type("Owner", (), {"max_streams": 0})
     with pytest.raises(ImproperlyConfigured) as caught:
         options_of(owner)
-    assert str(caught.value) == (
-        "tests.test_conf.Owner: CHANNELS_DEMULTIPLEXER_MAX_STREAMS or max_streams: 0 is no value "
-        "for it: streams of a connection, eager ones not counted. Give a positive integer."
-    )
+    assert str(caught.value) == ("tests.test_conf.Owner.max_streams is 0: give a positive integer")
 
 
 @override_settings(CHANNELS_DEMULTIPLEXER_LAZY="no")
 def test_options_wrong_setting() -> None:
     """A wrong Django setting is told too."""
-    with pytest.raises(ImproperlyConfigured, match="CHANNELS_DEMULTIPLEXER_LAZY or lazy: 'no' is"):
+    with pytest.raises(ImproperlyConfigured, match="CHANNELS_DEMULTIPLEXER_LAZY is 'no', a"):
         options_of(Plain)
 
 
 def test_options_first_fault() -> None:
     """Where several values are wrong the first of the table is told."""
     owner = type("Owner", (), {"lazy": 1, "max_streams": 0})
-    with pytest.raises(ImproperlyConfigured, match="_MAX_STREAMS or max_streams: "):
+    with pytest.raises(ImproperlyConfigured, match="max_streams is 0"):
         options_of(owner)
 
 
@@ -384,7 +362,7 @@ def test_options_first_fault() -> None:
 def test_options_unhashable(value: Any) -> None:
     """A value that cannot be hashed is wrong as any other."""
     owner = type("Owner", (), {"multiplex_key": value})
-    with pytest.raises(ImproperlyConfigured, match="MULTIPLEX_KEY or multiplex_key: "):
+    with pytest.raises(ImproperlyConfigured, match="multiplex_key is "):
         options_of(owner)
 
 
@@ -401,5 +379,5 @@ def test_options_wrong_type_but_equal(attributes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("key", ['a"b', "a\\b"])
 def test_options_key_with_escapes(key: str) -> None:
     """A key that JSON would have to escape is told, and does not fail in the codec."""
-    with pytest.raises(ImproperlyConfigured, match="PAYLOAD_KEY or payload_key: "):
+    with pytest.raises(ImproperlyConfigured, match="payload_key is "):
         options_of(type("Owner", (), {"payload_key": key}))

@@ -58,8 +58,20 @@ def routes(classes: Mapping[str, Any] | None = None, patterns: Sequence[Any] = (
 
 async def run(declared: Routes, name: str, socket: Scope | None = None) -> None:
     """Run the child that `name` goes to with the scope that it gets."""
-    scope = declared.child_scope({"path": "/ws/", **(socket or {})}, name, [], None)
-    await declared.find(name)(scope, None, None)  # type: ignore[arg-type]
+    match = declared.find(name)
+    scope = declared.child_scope({"path": "/ws/", **(socket or {})}, match, [], None)
+    await match.application(scope, None, None)  # type: ignore[arg-type]
+
+
+def child_scope(
+    declared: Routes,
+    socket: Scope,
+    name: str,
+    subprotocols: Sequence[str] = (),
+    query: str | None = None,
+) -> Scope:
+    """Return the scope that the child gets that `name` goes to."""
+    return declared.child_scope(socket, declared.find(name), [*subprotocols], query)
 
 
 async def scope_of(recorder: Recorder, declared: Routes, name: str, **socket: Any) -> Scope:
@@ -74,32 +86,32 @@ async def scope_of(recorder: Recorder, declared: Routes, name: str, **socket: An
 
 def test_fixed() -> None:
     """A name without converters goes to its application."""
-    assert routes({"a": app}).find("a") is app
+    assert routes({"a": app}).find("a").application is app
 
 
 def test_fixed_applications() -> None:
     """The fixed streams are known by name, in the order of their declaration."""
     declared = routes({"b": app, "<int:pk>/": app, "a": Consumer.as_asgi(), "r/": URLRouter([])})
     assert list(declared.fixed) == ["b", "a"]
-    assert declared.fixed["b"] is app
+    assert declared.fixed["b"].application is app
 
 
 @pytest.mark.parametrize("consumer", [Consumer, SyncConsumer])
 def test_fixed_consumer_class(consumer: Any) -> None:
     """A consumer class is made an application."""
-    assert routes({"a": consumer}).find("a").consumer_class is consumer  # type: ignore[attr-defined]
+    assert routes({"a": consumer}).find("a").application.consumer_class is consumer  # type: ignore[attr-defined]
 
 
 def test_fixed_consumer_instance() -> None:
     """A consumer that is made already is an application as it is."""
     consumer = Consumer()
-    assert routes({"a": consumer}).find("a") is consumer
+    assert routes({"a": consumer}).find("a").application is consumer
 
 
 @pytest.mark.parametrize("name", ["a?", "a?x=1", "a#2", "a?x=1#2", "a#?", "a##"])
 def test_fixed_with_query_or_label(name: str) -> None:
     """Routing sees the path of a name alone."""
-    assert routes({"a": app}).find(name) is app
+    assert routes({"a": app}).find(name).application is app
 
 
 @pytest.mark.parametrize("name", ["b", "A", "a/", "/a", " a", "aa", "?a", "#a", "a\n", ""])
@@ -113,15 +125,15 @@ def test_fixed_unknown(name: str) -> None:
 @pytest.mark.parametrize("name", ["a?x=1", "a#2", "?", "#", "/", "a b", "$", "1" * 255])
 def test_fixed_any_name(name: str) -> None:
     """Any name may be declared, with a query or a label too."""
-    assert routes({name: app}).find(name) is app
+    assert routes({name: app}).find(name).application is app
 
 
 def test_fixed_with_query_declared() -> None:
     """A name that is declared with its query comes before its path."""
     other = functools.partial(app)
     declared = routes({"a": app, "a?x=1": other})
-    assert declared.find("a?x=1") is other
-    assert declared.find("a?x=2") is app
+    assert declared.find("a?x=1").application is other
+    assert declared.find("a?x=2").application is app
 
 
 def test_nothing_declared() -> None:
@@ -176,7 +188,7 @@ async def test_converter_order() -> None:
 
 def test_fixed_before_converter() -> None:
     """A fixed name comes before patterns, wherever it is declared."""
-    assert routes({"<str:name>": Consumer, "a": app}).find("a") is app
+    assert routes({"<str:name>": Consumer, "a": app}).find("a").application is app
 
 
 async def test_router() -> None:
@@ -301,7 +313,7 @@ async def test_mounted_after_declared() -> None:
     await run(declared, "5")
     await run(declared, "x")
     assert [len(first.scopes), len(second.scopes)] == [1, 1]
-    assert routes({"a": app}, [path("a", second)]).find("a") is app
+    assert routes({"a": app}, [path("a", second)]).find("a").application is app
 
 
 async def test_mounted_after_router_missed() -> None:
@@ -342,9 +354,9 @@ async def test_mounted_not_after_child_began() -> None:
         return {"type": "websocket.connect"}
 
     declared = routes({"<int:pk>": child}, [path("<str:s>", mounted)])
-    scope = declared.child_scope({}, "5", [], None)
+    scope = child_scope(declared, {}, "5")
     with pytest.raises(Resolver404):
-        await declared.find("5")(scope, receive, None)  # type: ignore[arg-type]
+        await declared.find("5").application(scope, receive, None)  # type: ignore[arg-type]
     assert mounted.scopes == []
 
 
@@ -395,7 +407,7 @@ def test_on_demand(classes: dict[str, Any], patterns: list[Any], expected: bool)
 def test_scope_of_fixed() -> None:
     """A fixed stream's scope is the socket's, with what is the stream's own."""
     socket = {"type": "websocket", "path": "/ws/", "query_string": b"x=1", "subprotocols": ["v"]}
-    assert routes({"a": app}).child_scope(socket, "a", ["v1"], None) == {
+    assert child_scope(routes({"a": app}), socket, "a", ["v1"]) == {
         "type": "websocket",
         "path": "/ws/",
         "query_string": b"x=1",
@@ -415,7 +427,7 @@ def test_scope_is_a_copy() -> None:
         "subprotocols": [],
         "extensions": {"x": {}},
     }
-    child = routes({"a": app}).child_scope(socket, "a", [], None)
+    child = child_scope(routes({"a": app}), socket, "a")
     child["new"] = child["url_route"]["kwargs"]["b"] = child["extensions"]["y"] = 1
     child["subprotocols"].append("v")
     assert child["user"] is user
@@ -430,7 +442,7 @@ def test_scope_is_a_copy() -> None:
 @pytest.mark.parametrize("name", ["a#2", "a?q", "a?q#2"])
 def test_scope_name(name: str) -> None:
     """The full name is the stream's name in the scope; a fixed one leaves no path."""
-    child = routes({"a": app}).child_scope({}, name, [], None)
+    child = child_scope(routes({"a": app}), {}, name)
     assert child["demultiplexer"] == {"stream": name}
     assert child["path_remaining"] == ""
 
@@ -438,12 +450,12 @@ def test_scope_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["a?q#2", "a#2"])
 def test_scope_of_fixed_with_query_declared(name: str) -> None:
     """A fixed name that is declared with its query or label leaves no path either."""
-    assert routes({name: app}).child_scope({}, name, [], None)["path_remaining"] == ""
+    assert child_scope(routes({name: app}), {}, name)["path_remaining"] == ""
 
 
 def test_scope_path_remaining() -> None:
     """What routing sees of another name is the path that remains."""
-    child = routes({"<int:pk>/": app}).child_scope({}, "5/?q#2", [], None)
+    child = child_scope(routes({"<int:pk>/": app}), {}, "5/?q#2")
     assert child["path_remaining"] == "5/"
 
 
@@ -464,14 +476,14 @@ def test_scope_path_remaining() -> None:
 )
 def test_scope_query(name: str, query: str | None, expected: bytes) -> None:
     """The query is the `open` frame's if given, else the name's, else the socket's own."""
-    child = routes({"a": app}).child_scope({"query_string": b"socket"}, name, [], query)
+    child = child_scope(routes({"a": app}), {"query_string": b"socket"}, name, query=query)
     assert child["query_string"] == expected
 
 
 def test_scope_denial_response() -> None:
     """The denial-response extension is taken out, others stay."""
     extensions = {"websocket.http.response": {}, "x": {"y": 1}}
-    child = routes({"a": app}).child_scope({"extensions": extensions}, "a", [], None)
+    child = child_scope(routes({"a": app}), {"extensions": extensions}, "a")
     assert child["extensions"] == {"x": {"y": 1}}
     assert list(extensions) == ["websocket.http.response", "x"]
 
@@ -479,7 +491,7 @@ def test_scope_denial_response() -> None:
 @pytest.mark.parametrize("socket", [{}, {"extensions": None}, {"extensions": {}}])
 def test_scope_without_extensions(socket: Scope) -> None:
     """A socket without extensions has children without them."""
-    child = routes({"a": app}).child_scope(socket, "a", [], None)
+    child = child_scope(routes({"a": app}), socket, "a")
     assert child.get("extensions") == socket.get("extensions")
     assert ("extensions" in child) is ("extensions" in socket)
 
@@ -487,7 +499,7 @@ def test_scope_without_extensions(socket: Scope) -> None:
 @pytest.mark.parametrize("outer", [{}, {"args": (1,)}, {"kwargs": {"a": 1}}])
 def test_scope_route(outer: dict[str, Any]) -> None:
     """The route is the socket's own, as far as there is one."""
-    child = routes({"a": app}).child_scope({"url_route": outer}, "a", [], None)
+    child = child_scope(routes({"a": app}), {"url_route": outer}, "a")
     assert child["url_route"] == {"args": (), "kwargs": {}, **outer}
 
 
@@ -607,7 +619,7 @@ def test_right_consumer_classes(child: Any, name: str) -> None:
 def test_any_mapping() -> None:
     """The consumer classes are any mapping, the URL patterns anything that has some."""
     declared = Routes("x", MappingProxyType({"a": app}), (path("b", app),))
-    assert declared.find("a") is app
+    assert declared.find("a").application is app
     assert declared.find("b")
 
 
