@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .conf import Policy
     from .routing import ASGIApplication, Receive, Scope, Send
 
 __all__ = ["Child", "child", "is_router", "unwrap"]
@@ -45,7 +46,7 @@ def child(
     *,
     consumer_close_timeout: float | None = None,
     stream_capacity: int | None = None,
-    stream_overflow: str | None = None,
+    stream_overflow: Policy | None = None,
     stall_timeout: float | None = None,
     lazy: bool | None = None,
 ) -> ASGIApplication:

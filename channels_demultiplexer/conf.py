@@ -7,9 +7,10 @@ lower case on a demultiplexer class, which comes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -24,16 +25,17 @@ __all__ = [
     "Setting",
     "child_fault",
     "faults",
+    "nearest",
     "options_of",
 ]
 
 PREFIX: Final = "CHANNELS_DEMULTIPLEXER_"
 
 #: The overflow policies.
-POLICIES: Final = ("pause", "reject", "close")
+Policy = Literal["pause", "reject", "close"]
 
 #: When Channels' look at the database connections goes to the thread of sync code.
-DATABASE_CHECKS: Final = ("due", "always")
+DatabaseChecks = Literal["due", "always"]
 
 
 class Fault(NamedTuple):
@@ -46,11 +48,11 @@ class Fault(NamedTuple):
 
     def at(self, where: str) -> str:
         """Say it of the setting where it was found."""
-        return f"{where} {self.is_what}: {self.hint[0].lower()}{self.hint[1:-1]}"
+        return f"{where} {self.is_what}: {self.hint}"
 
 
 def _key(value: Any) -> tuple[str, str] | None:
-    hint = "Give the name of a key, such as 'stream'."
+    hint = "give the name of a key, such as 'stream'"
     if not isinstance(value, str):
         return "E001", hint
     # Not printable are control characters, and lone surrogates, which could not be written.
@@ -60,7 +62,7 @@ def _key(value: Any) -> tuple[str, str] | None:
 
 
 def _flag(value: Any) -> tuple[str, str] | None:
-    return None if isinstance(value, bool) else ("E001", "Give True or False.")
+    return None if isinstance(value, bool) else ("E001", "give True or False")
 
 
 def _number(value: Any, types: tuple[type, ...], hint: str) -> tuple[str, str] | None:
@@ -71,15 +73,16 @@ def _number(value: Any, types: tuple[type, ...], hint: str) -> tuple[str, str] |
 
 
 def _seconds(value: Any) -> tuple[str, str] | None:
-    return _number(value, (int, float), "Give a positive number of seconds.")
+    return _number(value, (int, float), "give a positive number of seconds")
 
 
 def _count(value: Any) -> tuple[str, str] | None:
-    return _number(value, (int,), "Give a positive integer.")
+    return _number(value, (int,), "give a positive integer")
 
 
-def _one_of(values: tuple[str, ...]) -> Callable[[Any], tuple[str, str] | None]:
-    hint = f"Give one of {', '.join(map(repr, values))}."
+def _one_of(literal: Any) -> Callable[[Any], tuple[str, str] | None]:
+    values = get_args(literal)
+    hint = f"give one of {', '.join(map(repr, values))}"
 
     def check(value: Any) -> tuple[str, str] | None:
         if not isinstance(value, str):
@@ -106,7 +109,7 @@ SETTINGS: Final = (
     Setting("MANAGE_ENVELOPE", True, _flag, "whether children get payloads, or whole messages"),
     Setting("CONSUMER_CLOSE_TIMEOUT", 5, _seconds, "seconds to finish after a disconnect"),
     Setting("STREAM_CAPACITY", 100, _count, "frames that may wait for one child"),
-    Setting("STREAM_OVERFLOW", "pause", _one_of(POLICIES), "what a frame for a full inbox does"),
+    Setting("STREAM_OVERFLOW", "pause", _one_of(Policy), "what a frame for a full inbox does"),
     Setting("STALL_TIMEOUT", 10, _seconds, "seconds a full inbox may hold up the socket"),
     Setting("MAX_STREAMS", 100, _count, "streams of a connection, eager ones not counted"),
     Setting("MAX_FRAME_SIZE", 16777216, _count, "bytes of one message"),
@@ -115,7 +118,7 @@ SETTINGS: Final = (
     Setting(
         "DATABASE_CHECKS",
         "due",
-        _one_of(DATABASE_CHECKS),
+        _one_of(DatabaseChecks),
         "when the database connections are looked at",
     ),
 )
@@ -179,15 +182,15 @@ def faults(values: dict[str, Any]) -> list[Fault]:
         key = values[name]
         if isinstance(key, str) and key in taken:
             is_what = f"is {key!r}, the name of {taken[key]} too"
-            found.append(Fault("E003", name, is_what, "Give each key a name of its own."))
+            found.append(Fault("E003", name, is_what, "give each key a name of its own"))
         elif isinstance(key, str):
             taken[key] = name
     return found
 
 
-def child_fault(settings: Mapping[str, Any], *, fixed: bool) -> str | None:
+def child_fault(settings: Mapping[str, Any], *, fixed: bool) -> tuple[str, str] | None:
     """
-    Return what is wrong with the settings of a `child()`, None if nothing is.
+    Return what is wrong with the settings of a `child()` and what to do, None if nothing is.
 
     Args:
         settings: names in lower case to values.
@@ -198,10 +201,16 @@ def child_fault(settings: Mapping[str, Any], *, fixed: bool) -> str | None:
         if name in settings:
             wrong = _fault(setting, settings[name])
             if wrong is not None:
-                return wrong.at(name)
+                return f"{name} {wrong.is_what}", wrong.hint
     if "lazy" in settings and not fixed:
-        return "lazy is for streams of fixed names only: this one always opens by an open frame"
+        return "a stream without a fixed name opens by an open frame only", "leave out lazy"
     return None
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of `names` that `name` may be a slip for, None if there is none."""
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.8)
+    return found[0] if found else None
 
 
 def read(owner: type | None = None) -> dict[str, Any]:

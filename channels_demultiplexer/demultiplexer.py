@@ -7,7 +7,7 @@ import functools
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -16,7 +16,7 @@ from channels.utils import await_many_dispatch
 
 from . import jsontext
 from .child import child
-from .conf import SETTINGS, Options, options_of
+from .conf import SETTINGS, DatabaseChecks, Options, Policy, nearest, options_of
 from .connection import Connection
 from .exceptions import FrameError, MalformedFrame, StreamNotOpen
 from .frames import SUBPROTOCOL, Close, CloseCode, Data, Frame, Open, Ping, name_fault
@@ -52,6 +52,22 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     #: Whether the socket closes when the server's side has ended the last stream, and the class
     #: declares none that could open later.
     close_when_empty: ClassVar[bool] = True
+
+    # The settings, for type checkers: without a value, a class has those of the project.
+    multiplex_key: ClassVar[str]
+    payload_key: ClassVar[str]
+    text_key: ClassVar[str]
+    event_key: ClassVar[str]
+    manage_envelope: ClassVar[bool]
+    consumer_close_timeout: ClassVar[float]
+    stream_capacity: ClassVar[int]
+    stream_overflow: ClassVar[Policy]
+    stall_timeout: ClassVar[float]
+    max_streams: ClassVar[int]
+    max_frame_size: ClassVar[int]
+    max_waiting_size: ClassVar[int]
+    lazy: ClassVar[bool]
+    database_checks: ClassVar[DatabaseChecks]
 
     # Whether a subclass has what could handle a message of the channel layer. Where not, and
     # without groups, the socket doesn't listen to the layer: children have channels of their
@@ -107,12 +123,9 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             ImproperlyConfigured: if the streams or settings are declared wrongly.
             TypeError: if there is nothing that takes an argument.
         """
-        attributes = {name: initkwargs.pop(name) for name in _ATTRIBUTES & initkwargs.keys()}
+        attributes = {name: initkwargs.pop(name) for name in ATTRIBUTES & initkwargs.keys()}
         if initkwargs and cls.__init__ is WebsocketDemultiplexer.__init__:
-            raise TypeError(
-                f"{cls.__name__}.as_asgi() takes {', '.join(sorted(_ATTRIBUTES))}, "
-                f"not {', '.join(sorted(initkwargs))}"
-            )
+            raise TypeError(_wrong_arguments(f"{cls.__name__}.as_asgi()", initkwargs))
         if attributes:
             attributes |= {"__module__": cls.__module__, "_sender": cls}
             cls = type(cls.__name__, (cls,), attributes)
@@ -338,7 +351,20 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             await self.base_send({"type": "websocket.send", "text": text})
 
 
+def _wrong_arguments(called: str, initkwargs: Mapping[str, Any]) -> str:
+    """Say what as_asgi() does not take, and what to write instead."""
+    children = {name: value for name, value in initkwargs.items() if callable(value)}
+    if children:  # as channelsmultiplexer takes them
+        names = ", ".join(f"{name!r}: ..." for name in children)
+        return f"{called} takes streams as consumer_classes={{{names}}}"
+    for name in initkwargs:
+        right = nearest(name, ATTRIBUTES)
+        if right is not None:
+            return f"{called} does not take {name}; write {right}"
+    return f"{called} takes {', '.join(sorted(ATTRIBUTES))}, not {', '.join(sorted(initkwargs))}"
+
+
 #: What as_asgi() takes for class attributes.
-_ATTRIBUTES = {"consumer_classes", "urlpatterns", "close_when_empty"} | {
+ATTRIBUTES: Final = {"consumer_classes", "urlpatterns", "close_when_empty"} | {
     setting.name.lower() for setting in SETTINGS
 }

@@ -7,21 +7,17 @@ Django's `path()`. Fixed names are a dictionary beside it.
 
 from __future__ import annotations
 
-import copy
-import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from channels.routing import URLRouter
-from django.core.exceptions import ImproperlyConfigured
-from django.urls import URLPattern, path
 from django.urls.exceptions import Resolver404
 
-from .child import Child, is_router, unwrap
-from .conf import Options, child_fault
+from .child import is_router, unwrap
+from .conf import Options
+from .declarations import DeclarationError, declared_route, mounted_router
 from .exceptions import UnknownStream
-from .frames import name_fault
 
 __all__ = ["ASGIApplication", "Match", "Message", "Receive", "Routes", "Scope", "Send"]
 
@@ -70,39 +66,30 @@ class Routes:
         on_demand: whether there are streams that open by an `open` frame only.
 
     Raises:
-        ImproperlyConfigured: if a declaration cannot work.
+        DeclarationError: if a declaration cannot work.
     """
 
     def __init__(
         self, owner: str, consumer_classes: Mapping[str, Any], urlpatterns: Sequence[Any]
     ) -> None:
         if not isinstance(consumer_classes, Mapping):
-            raise ImproperlyConfigured(
-                f"{owner}.consumer_classes is to be a mapping of stream names to consumers, "
-                f"not {consumer_classes!r}"
+            raise DeclarationError(
+                f"{owner}.consumer_classes is {consumer_classes!r}",
+                "give a mapping of stream names to consumers",
             )
         self.fixed: dict[str, Match] = {}
         declared = []
         for name, child in consumer_classes.items():
             where = f"{owner}.consumer_classes[{name!r}]"
-            route = _declared_route(where, name, child)
-            fixed = not route.pattern.converters and not is_router(route.callback)
-            _check_settings(where, route.callback, fixed=fixed)
+            route, fixed = declared_route(where, name, child)
             if not fixed:
-                if (name.startswith("/") and name != "/") or not {"?", "#"}.isdisjoint(name):
-                    raise ImproperlyConfigured(
-                        f"{where}: no name can match; leave out a leading /, and ? and #"
-                    )
                 declared.append(route)
             else:
                 application, settings = unwrap(route.callback)
                 name_path, query = _split(name)
                 self.fixed[name] = Match(name, application, True, name_path, query, settings)
-        try:
-            self._declared = URLRouter(declared)
-            self._mounted = URLRouter([_mounted_route(route) for route in urlpatterns])
-        except (TypeError, ImproperlyConfigured) as error:
-            raise ImproperlyConfigured(f"{owner}.urlpatterns: {error}") from error
+        self._declared = URLRouter(declared)
+        self._mounted = mounted_router(f"{owner}.urlpatterns", urlpatterns)
         self.on_demand = bool(self._declared.routes or self._mounted.routes)
         self._eager = {
             lazy: {
@@ -225,73 +212,3 @@ def _resolve(router: Any, remaining: str) -> Mapping[str, Any] | None:
         if below is not None:
             return {**settings, **below} if settings else below
     return None
-
-
-def _declared_route(where: str, name: Any, child: Any) -> URLPattern:
-    fault = name_fault(name) if isinstance(name, str) else "a stream's name is a string"
-    if fault is not None:
-        raise ImproperlyConfigured(f"{where}: {fault}")
-    # A consumer instance has as_asgi too, but is an application already.
-    if isinstance(child, type) and hasattr(child, "as_asgi"):
-        try:
-            child = child.as_asgi()
-        except ImproperlyConfigured as error:
-            raise ImproperlyConfigured(f"{where}: {error}") from error
-    _check_application(where, child)
-    try:
-        # The name "/" is the empty path, which could not be a name itself.
-        route: URLPattern = path("" if name == "/" else name, child)
-    except ImproperlyConfigured as error:
-        raise ImproperlyConfigured(f"{where}: {error}") from error
-    return route
-
-
-def _mounted_route(route: Any) -> Any:
-    if not hasattr(route, "pattern"):
-        raise ImproperlyConfigured(f"expected path() or re_path(), found {route!r}")
-    if isinstance(route, URLPattern):
-        where = repr(str(route.pattern))
-        _check_application(where, route.callback)
-        _check_settings(where, route.callback, fixed=False)
-    # A copy, because URLRouter replaces the pattern of a route to another router.
-    return copy.copy(route)
-
-
-def _check_application(where: str, child: Any) -> None:
-    child = unwrap(child)[0]
-    expected = f"{where}: expected a consumer class or an ASGI application, found {child!r}"
-    if isinstance(child, type) or not callable(child):
-        raise ImproperlyConfigured(expected)
-    try:
-        inspect.signature(child, follow_wrapped=False).bind(None, None, None)
-    except TypeError:
-        raise ImproperlyConfigured(
-            f"{expected}, which does not take scope, receive, send"
-        ) from None
-    except ValueError:
-        pass  # a callable that cannot be inspected
-
-
-def _check_settings(where: str, child: Any, *, fixed: bool) -> None:
-    """Check what `child()` gives, and that it is where it can be seen."""
-    application, settings = unwrap(child)
-    fault = child_fault(settings, fixed=fixed)
-    if fault is not None:
-        raise ImproperlyConfigured(f"{where}: {fault}")
-    if is_router(application):
-        for route in application.routes:
-            _check_settings(f"{where}, {str(route.pattern)!r}", route.callback, fixed=False)
-    elif any(isinstance(inner, Child) for inner in _behind(application)):
-        raise ImproperlyConfigured(
-            f"{where}: child() within {application!r} has no effect; put it around that"
-        )
-
-
-def _behind(application: Any) -> Iterator[Any]:
-    """Yield what is behind middleware that keeps it, as Channels' does, in `inner`."""
-    while (application := getattr(application, "__dict__", {}).get("inner")) is not None:
-        yield application
-        if is_router(application):
-            for route in application.routes:
-                yield route.callback
-                yield from _behind(route.callback)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,17 @@ from channels_demultiplexer.checks import (
     check_demultiplexers,
     check_settings,
 )
-from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer, child
 from channels_demultiplexer.router.checks import check_routes
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> None:
     """Nothing here runs a task, so that none need be looked for."""
+
+
+SOME: dict[str, Any] = {"consumer_classes": {"a": AsyncWebsocketConsumer}}
+"""What makes a class one that is not empty."""
 
 
 # Test that the checks are run.
@@ -99,6 +104,22 @@ def test_settings_all_wrong() -> None:
     assert [error.id[-4:] for error in check_settings()] == ["E005", "E001"]
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("MAX_STREAM", "Write CHANNELS_DEMULTIPLEXER_MAX_STREAMS."),
+        ("CAPACITY_STREAM_OF_THE", "See the documentation of the settings."),
+    ],
+)
+def test_settings_unknown(name: str, hint: str) -> None:
+    """A setting that begins as ours do and is none is a warning that says which may be meant."""
+    with override_settings(**{f"CHANNELS_DEMULTIPLEXER_{name}": 1}):
+        [warning] = check_settings()
+    assert (warning.id, warning.level) == ("channels_demultiplexer.W004", WARNING)
+    assert warning.msg == f"CHANNELS_DEMULTIPLEXER_{name} is no setting."
+    assert warning.hint == hint
+
+
 # Test check_demultiplexers.
 
 
@@ -125,29 +146,236 @@ def test_demultiplexer_wrong() -> None:
     [error] = of(Wrong)
     assert (error.id, error.level) == ("channels_demultiplexer.E006", ERROR)
     assert error.msg == (
-        "tests.test_checks.test_demultiplexer_wrong.<locals>.Wrong.consumer_classes['a']: "
-        "expected a consumer class or an ASGI application, found 1"
+        "tests.test_checks.test_demultiplexer_wrong.<locals>.Wrong.consumer_classes['a']: found 1."
     )
-    assert error.hint == "See the documentation of consumer_classes, urlpatterns and settings."
+    assert error.hint == "Give a consumer class or an ASGI application."
+
+
+def test_demultiplexer_wrong_by_django() -> None:
+    """What Django or Channels says of a declaration is told as it is."""
+
+    class Wrong(WebsocketDemultiplexer):
+        consumer_classes = {"<nope:pk>": AsyncWebsocketConsumer}
+
+    [error] = of(Wrong)
+    assert (error.id[-4:], error.hint) == ("E006", None)
+    assert error.msg.endswith("URL route '<nope:pk>' uses invalid converter 'nope'.")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "check"),
+    [
+        ({"consumer_classes": []}, "E006"),
+        ({"consumer_classes": {"": AsyncWebsocketConsumer}}, "E006"),
+        ({"consumer_classes": {"a": AsyncWebsocketConsumer()}}, "E006"),
+        ({"consumer_classes": {"a": child(AsyncWebsocketConsumer, lazy=1)}}, "E006"),
+        ({"urlpatterns": 1}, "E006"),
+        ({"urlpatterns": [AsyncWebsocketConsumer]}, "E006"),
+        ({**SOME, "max_streams": 0}, "E005"),
+        ({**SOME, "payload_key": "stream"}, "E003"),
+        ({**SOME, "payload_key": 'a"b'}, "E002"),
+        ({**SOME, "multiplex_key": []}, "E001"),
+        ({**SOME, "multiplex_key": "payload"}, "E003"),
+        ({**SOME, "stream_overflow": "drop"}, "E004"),
+        ({}, "W002"),
+        ({"consumer_classes": {}, "urlpatterns": []}, "W002"),
+        ({**SOME, "max_stream": 5}, "W003"),
+    ],
+)
+def test_demultiplexer_wrong_attribute(attributes: dict[str, Any], check: str) -> None:
+    """A wrong declaration or setting of a class is told, once."""
+    wrong = type("Wrong", (WebsocketDemultiplexer,), attributes)
+    assert [error.id for error in of(wrong)] == [f"channels_demultiplexer.{check}"]
+
+
+def test_demultiplexer_all_wrong() -> None:
+    """All that is wrong with a class is told at once."""
+
+    class Wrong(WebsocketDemultiplexer):
+        consumer_classes = {"a": 1}
+        max_streams = "5"
+        lazy = 0
+        url_patterns = ()
+
+    assert [(error.id[-4:], error.msg.partition(" ")[0]) for error in of(Wrong)][1:] == [
+        ("E001", "max_streams"),
+        ("E001", "lazy"),
+        ("W003", "url_patterns"),
+    ]
+
+
+def test_demultiplexer_setting_text() -> None:
+    """A wrong setting of a class is told with the attribute's name, its value and a hint."""
+
+    class Wrong(WebsocketDemultiplexer):
+        consumer_classes = SOME["consumer_classes"]
+        stream_capacity = "20"
+
+    [error] = of(Wrong)
+    assert (error.msg, error.hint) == (
+        "stream_capacity is '20', a string.",
+        "Give a positive integer.",
+    )
+
+
+def test_wrong_setting_told_once() -> None:
+    """A setting that is wrong for the project is not told for each class."""
+
+    class Right(WebsocketDemultiplexer):
+        consumer_classes = SOME["consumer_classes"]
+
+    class Own(Right):
+        max_streams = 0
+
+    class Other(Right):
+        payload_key = "text"
+
+    with override_settings(CHANNELS_DEMULTIPLEXER_MAX_STREAMS=0, CHANNELS_DEMULTIPLEXER_LAZY="no"):
+        told = [(error.obj, error.msg.partition(" ")[0]) for error in of(Right, Own, Other)]
+        assert len(check_settings()) == 2
+    assert told == [(Own, "max_streams"), (Other, "CHANNELS_DEMULTIPLEXER_TEXT_KEY")]
+
+
+def test_demultiplexer_empty() -> None:
+    """A class without streams is a warning that says what to give."""
+
+    class Empty(WebsocketDemultiplexer):
+        pass
+
+    [warning] = of(Empty)
+    assert (warning.level, warning.msg, warning.hint) == (
+        WARNING,
+        "it has no streams.",
+        "Give consumer_classes or urlpatterns.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "right"),
+    [
+        ({"applications": {}}, "consumer_classes"),
+        ({"consumers": {"a": 1}}, "consumer_classes"),
+        ({"children": {}}, "consumer_classes"),
+        ({"streams": {}}, "consumer_classes"),
+        ({"consumer_class": {}}, "consumer_classes"),
+        ({"consumers_classes": {}}, "consumer_classes"),
+        ({"url_patterns": []}, "urlpatterns"),
+        ({"closes_when_empty": False}, "close_when_empty"),
+        ({"max_framesize": 5}, "max_frame_size"),
+        ({"stall_time_out": 5}, "stall_timeout"),
+    ],
+)
+def test_misspelt_attribute(attributes: dict[str, Any], right: str) -> None:
+    """An attribute that is nearly a known one is a warning that says what to write."""
+    wrong = type("Wrong", (WebsocketDemultiplexer,), {**SOME, **attributes})
+    [name] = attributes
+    [warning] = of(wrong)
+    assert (warning.id, warning.level) == ("channels_demultiplexer.W003", WARNING)
+    assert (warning.msg, warning.hint) == (f"{name} has no meaning.", f"Write {right}.")
+
+
+def test_misspelt_attribute_of_a_base() -> None:
+    """An attribute of a base class counts, whatever kind of class that is."""
+    base = type("Mixin", (), {"max_stream": 1})
+    wrong = type("Wrong", (base, WebsocketDemultiplexer), SOME)
+    assert [warning.id[-4:] for warning in of(wrong)] == ["W003"]
 
 
 @pytest.mark.parametrize(
     "attributes",
     [
-        {"consumer_classes": []},
-        {"consumer_classes": {"": AsyncWebsocketConsumer}},
-        {"urlpatterns": 1},
-        {"urlpatterns": [AsyncWebsocketConsumer]},
-        {"max_streams": 0},
-        {"payload_key": "stream"},
-        {"payload_key": 'a"b'},
-        {"multiplex_key": []},
+        {"_max_stream": 1},
+        {"max_stream": lambda self: 1},
+        {"applications": 1},
+        {"applications": lambda self: {}},
+        {"greeting": "hello"},
+        {"groups": ["a"]},
+        {"channel_layer_alias": "other"},
+        {"max_streams": 1, "lazy": True},
     ],
 )
-def test_demultiplexer_wrong_attribute(attributes: dict[str, Any]) -> None:
-    """A wrong declaration or setting of a class is an error."""
-    wrong = type("Wrong", (WebsocketDemultiplexer,), attributes)
-    assert [error.id for error in of(wrong)] == ["channels_demultiplexer.E006"]
+def test_other_attribute(attributes: dict[str, Any]) -> None:
+    """What a class has besides is its own matter."""
+    right = type("Right", (WebsocketDemultiplexer,), {**SOME, **attributes})
+    assert of(right) == []
+
+
+# Test the import of ASGI_APPLICATION.
+
+
+@pytest.fixture
+def asgi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Let the project have a module with an ASGI application."""
+
+    def write(code: str) -> Any:
+        (tmp_path / "project_asgi.py").write_text(code)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        return override_settings(ASGI_APPLICATION="project_asgi.application")
+
+    yield write
+    sys.modules.pop("project_asgi", None)
+
+
+DECLARED = """
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+
+class {name}(WebsocketDemultiplexer):
+    consumer_classes = {{"a": {child}}}
+    max_streams = {streams}
+
+application = {name}{served}
+"""
+
+
+@pytest.mark.parametrize(
+    ("child", "streams", "served", "check"),
+    [
+        (1, 1, "", "E006"),
+        (1, 1, ".as_asgi()", "E006"),
+        ("print", 0, "", "E005"),
+        ("print", 0, ".as_asgi()", "E005"),
+    ],
+)
+def test_declared_in_asgi(asgi: Any, child: Any, streams: int, served: str, check: str) -> None:
+    """What is declared in asgi.py is found, and told once though it makes the import fail."""
+    name = f"DeclaredInAsgi{check}{len(served)}"
+    with asgi(DECLARED.format(name=name, child=child, streams=streams, served=served)):
+        found = [
+            error
+            for error in check_demultiplexers()
+            if error.id[-4:] == "E007" or error.obj.__name__ == name
+        ]
+    assert [error.id[-4:] for error in found] == [check]
+
+
+def test_wrong_setting_in_asgi(asgi: Any) -> None:
+    """A setting that is wrong for the project makes the import fail too, and is told once."""
+    code = DECLARED.format(name="Fine", child="print", streams=1, served=".as_asgi()")
+    with asgi(code), override_settings(CHANNELS_DEMULTIPLEXER_LAZY="no"):
+        assert [error for error in check_demultiplexers() if error.id[-4:] == "E007"] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [
+        ("1 / 0", "ZeroDivisionError('division by zero')"),
+        (
+            "from django.core.exceptions import ImproperlyConfigured as I\nraise I('mine')",
+            "ImproperlyConfigured('mine')",
+        ),
+        ("", "ImportError('Module "),
+    ],
+)
+def test_asgi_application_fails(asgi: Any, code: str, raised: str) -> None:
+    """An ASGI application that cannot be imported is an error that says what was raised."""
+    with asgi(code):
+        [error] = [error for error in check_demultiplexers() if error.id[-4:] == "E007"]
+    expected = "ASGI_APPLICATION is 'project_asgi.application', whose import raised " + raised
+    assert error.msg.startswith(expected)
+    assert error.hint == "Give the dotted path of an ASGI application."
+
+
+# Test what other classes may be.
 
 
 def test_demultiplexer_abstract() -> None:
@@ -172,7 +400,7 @@ def test_demultiplexer_with_two_bases() -> None:
         pass
 
     class Right(WebsocketDemultiplexer):
-        pass
+        max_streams = 1
 
     class Both(Left, Right):
         consumer_classes = {"a": 1}

@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.urls import path
 
+from channels_demultiplexer.conf import SETTINGS
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.exceptions import StreamNotOpen
 
@@ -1166,3 +1167,30 @@ def test_as_asgi_takes_no_unknown_argument() -> None:
     """A mistyped argument is refused, unless the class has an __init__ that may take it."""
     with pytest.raises(TypeError, match=r"as_asgi\(\) takes .*stream_capacity.*, not capacity"):
         WebsocketDemultiplexer.as_asgi(capacity=5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            {"chat": Echo, "log": Tell.as_asgi()},
+            "takes streams as consumer_classes={'chat': ..., 'log': ...}",
+        ),
+        ({"consumer_clases": {"a": Echo}}, "does not take consumer_clases; write consumer_classes"),
+        ({"max_stream": 1, "other": 1}, "does not take max_stream; write max_streams"),
+        ({"other": 1, "max_stream": 1}, "does not take max_stream; write max_streams"),
+    ],
+)
+def test_as_asgi_says_what_to_write(arguments: dict[str, Any], text: str) -> None:
+    """as_asgi() says what to write instead: of streams by name, and of slips."""
+    with pytest.raises(TypeError) as caught:
+        WebsocketDemultiplexer.as_asgi(**arguments)
+    assert str(caught.value) == f"WebsocketDemultiplexer.as_asgi() {text}"
+
+
+def test_settings_are_annotations() -> None:
+    """The class has the settings as annotations in the order of the table, without values."""
+    annotated = [name.upper() for name in WebsocketDemultiplexer.__annotations__]
+    names = [setting.name for setting in SETTINGS]
+    assert [name for name in annotated if name in names] == names
+    assert not any(hasattr(WebsocketDemultiplexer, name.lower()) for name in names)

@@ -29,9 +29,11 @@ EXPORTS = {
         "Setting",
         "child_fault",
         "faults",
+        "nearest",
         "options_of",
     ],
     "connection": ["Connection"],
+    "declarations": ["DeclarationError", "declared_route", "mounted_router"],
     "demultiplexer": ["WebsocketDemultiplexer", "child"],
     "exceptions": [
         "FrameError",

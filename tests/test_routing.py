@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import include, path, re_path
 from django.urls.exceptions import Resolver404
 
+from channels_demultiplexer.child import child
 from channels_demultiplexer.exceptions import UnknownStream
 from channels_demultiplexer.routing import Message, Receive, Routes, Scope, Send
 
@@ -100,12 +101,6 @@ def test_fixed_applications() -> None:
 def test_fixed_consumer_class(consumer: Any) -> None:
     """A consumer class is made an application."""
     assert routes({"a": consumer}).find("a").application.consumer_class is consumer  # type: ignore[attr-defined]
-
-
-def test_fixed_consumer_instance() -> None:
-    """A consumer that is made already is an application as it is."""
-    consumer = Consumer()
-    assert routes({"a": consumer}).find("a").application is consumer
 
 
 @pytest.mark.parametrize("name", ["a?", "a?x=1", "a#2", "a?x=1#2", "a#?", "a##"])
@@ -520,35 +515,41 @@ def wraps_app(x: Any) -> None:
     """Look like an application, but take one argument."""
 
 
-EXPECTED = "expected a consumer class or an ASGI application, found"
+GIVE = "; give a consumer class or an ASGI application"
+PATTERN = "; give path() or re_path() with a consumer's as_asgi()"
+THREE = ", which does not take scope, receive, send"
+NAME = "; give a name, such as 'chat'"
 WHERE = "chat.Demultiplexer.consumer_classes"
 
 
 @pytest.mark.parametrize(
     ("classes", "text"),
     [
-        ([], f"{WHERE} is to be a mapping of stream names to consumers, not []"),
-        (None, f"{WHERE} is to be a mapping of stream names to consumers, not None"),
-        ({"": app}, f"{WHERE}['']: a stream's name has 1 to 255 bytes, not 0"),
+        ([], f"{WHERE} is []; give a mapping of stream names to consumers"),
+        (None, f"{WHERE} is None; give a mapping of stream names to consumers"),
+        ({"": app}, f"{WHERE}['']: a stream's name has 1 to 255 bytes, not 0{NAME}"),
         (
             {"é" * 128: app},
-            f"{WHERE}['{'é' * 128}']: a stream's name has 1 to 255 bytes, not 256",
+            f"{WHERE}['{'é' * 128}']: a stream's name has 1 to 255 bytes, not 256{NAME}",
         ),
-        ({"\ud800": app}, f"{WHERE}['\\ud800']: the stream's name has a lone surrogate"),
-        ({1: app}, f"{WHERE}[1]: a stream's name is a string"),
-        ({None: app}, f"{WHERE}[None]: a stream's name is a string"),
-        ({"a": None}, f"{WHERE}['a']: {EXPECTED} None"),
-        ({"a": "app"}, f"{WHERE}['a']: {EXPECTED} 'app'"),
-        ({"a": int}, f"{WHERE}['a']: {EXPECTED} <class 'int'>"),
-        ({"a": Recorder}, f"{WHERE}['a']: {EXPECTED} {Recorder!r}"),
-        ({"b": app, "a/<int:pk>": []}, f"{WHERE}['a/<int:pk>']: {EXPECTED} []"),
+        ({"\ud800": app}, f"{WHERE}['\\ud800']: the stream's name has a lone surrogate{NAME}"),
+        ({1: app}, f"{WHERE}[1]: a stream's name is a string{NAME}"),
+        ({None: app}, f"{WHERE}[None]: a stream's name is a string{NAME}"),
+        ({"a": None}, f"{WHERE}['a']: found None{GIVE}"),
+        (
+            {"a": "app"},
+            f"{WHERE}['a']: found 'app', a string; import the consumer, and give its class",
+        ),
+        ({"a": int}, f"{WHERE}['a']: found <class 'int'>{GIVE}"),
+        ({"a": Recorder}, f"{WHERE}['a']: found {Recorder!r}{GIVE}"),
+        ({"b": app, "a/<int:pk>": []}, f"{WHERE}['a/<int:pk>']: found []{GIVE}"),
         (
             {"a": not_this},
-            f"{WHERE}['a']: {EXPECTED} {not_this!r}, which does not take scope, receive, send",
+            f"{WHERE}['a']: found {not_this!r}{THREE}{GIVE}",
         ),
         (
             {"a": wraps_app},
-            f"{WHERE}['a']: {EXPECTED} {wraps_app!r}, which does not take scope, receive, send",
+            f"{WHERE}['a']: found {wraps_app!r}{THREE}{GIVE}",
         ),
         (
             {"<nope:pk>": app},
@@ -568,14 +569,14 @@ def test_wrong_consumer_classes(classes: Any, text: str) -> None:
     ("patterns", "text"),
     [
         (None, "'NoneType' object is not iterable"),
-        ([Consumer], f"expected path() or re_path(), found {Consumer!r}"),
-        ([app], f"expected path() or re_path(), found {app!r}"),
-        (["a"], "expected path() or re_path(), found 'a'"),
-        ([path("a", Consumer)], f"'a': {EXPECTED} {Consumer!r}"),
-        ([path("", app), re_path("^b$", int)], f"'^b$': {EXPECTED} <class 'int'>"),
+        ([Consumer], f"found {Consumer!r}{PATTERN}"),
+        ([app], f"found {app!r}{PATTERN}"),
+        (["a"], f"found 'a'{PATTERN}"),
+        ([path("a", Consumer)], f"'a': found {Consumer!r}; give Consumer.as_asgi()"),
+        ([path("", app), re_path("^b$", int)], f"'^b$': found <class 'int'>{GIVE}"),
         (
             [path("a", not_this)],
-            f"'a': {EXPECTED} {not_this!r}, which does not take scope, receive, send",
+            f"'a': found {not_this!r}{THREE}{GIVE}",
         ),
     ],
     ids=lambda value: ascii(value)[:40],
@@ -585,6 +586,36 @@ def test_wrong_urlpatterns(patterns: Any, text: str) -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         Routes("chat.Demultiplexer", {}, patterns)
     assert str(caught.value) == f"chat.Demultiplexer.urlpatterns: {text}"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "text"),
+    [
+        (URLRouter([path("a", app)]), " is a URLRouter; give the list of patterns within"),
+        ("chat.urls", " is 'chat.urls', a string; give the list of patterns"),
+    ],
+)
+def test_urlpatterns_are_a_list(patterns: Any, text: str) -> None:
+    """A router, or a module's name, is told to be none."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Routes("chat.Demultiplexer", {}, patterns)
+    assert str(caught.value) == f"chat.Demultiplexer.urlpatterns{text}"
+
+
+@pytest.mark.parametrize("instance", [Consumer(), SyncConsumer(), child(Consumer())])
+@pytest.mark.parametrize("name", ["a", "<int:pk>", None])
+def test_consumer_instance(name: str | None, instance: Any) -> None:
+    """A consumer instance is refused: it would serve all sockets."""
+    classes, patterns = ({name: instance}, []) if name else ({}, [path("a", instance)])
+    cls = "SyncConsumer" if isinstance(instance, SyncConsumer) else "Consumer"
+    where = f"consumer_classes[{name!r}]" if name else "urlpatterns: 'a'"
+    with pytest.raises(ImproperlyConfigured) as caught:
+        routes(classes, patterns)
+    assert str(caught.value) == (
+        f"chat.Demultiplexer.{where}: found an instance of {cls}, which would serve all sockets at "
+        "once, so that one user's messages would go to another; "
+        f"give the class, or {cls}.as_asgi(...) for arguments of its own"
+    )
 
 
 def test_included_urlpatterns() -> None:
@@ -600,7 +631,6 @@ def test_included_urlpatterns() -> None:
         app,
         Consumer,
         Consumer.as_asgi(),
-        Consumer(),
         URLRouter([path("", app)]),
         CallsRouter(app),
         Recorder(),
