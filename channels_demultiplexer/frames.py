@@ -7,6 +7,7 @@ Pure functions of their arguments: nothing here waits, logs or looks up a settin
 
 from __future__ import annotations
 
+import operator
 from enum import IntEnum
 from typing import Annotated, Any, Final
 
@@ -28,7 +29,10 @@ __all__ = [
     "Frame",
     "Open",
     "Ping",
+    "cut_reason",
     "name_fault",
+    "plain_code",
+    "sendable",
 ]
 
 #: The WebSocket subprotocol that stands for version 1 of the protocol.
@@ -40,11 +44,30 @@ MAX_NAME_SIZE: Final = 255
 # The characters that cannot be too many bytes for a name.
 _SURELY_SHORT: Final = MAX_NAME_SIZE // 4
 
+# The fields of a client's control frames.
+_FIELDS: Final = ("subprotocols", "query", "credit", "code", "reason")
+
 #: The keys of control and error frames that no setting renames.
-CONTROL_FIELDS: Final = ("subprotocols", "subprotocol", "query", "code", "reason", "status")
+CONTROL_FIELDS: Final = (
+    "subprotocols",
+    "subprotocol",
+    "query",
+    "credit",
+    "code",
+    "reason",
+    "status",
+)
 
 #: The close codes that a client may give.
 _CLIENT_CLOSE_CODES: Final = range(1000, 5000)
+
+# The close codes that a WebSocket can carry (RFC 6455, section 7.4, and its registry): those of
+# protocols, some of which stand only for what has not been sent, and those of applications.
+_PROTOCOL_CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015)))
+_APPLICATION_CLOSE_CODES: Final = range(3000, 5000)
+
+#: The most UTF-8 bytes of a WebSocket's close reason (RFC 6455, section 5.5).
+_MAX_REASON_SIZE: Final = 123
 
 
 class CloseCode(IntEnum):
@@ -72,11 +95,12 @@ class Data(msgspec.Struct, frozen=True, gc=False):
 
 
 class Open(msgspec.Struct, frozen=True):
-    """A client's `open`: `query` is None where the frame has none."""
+    """A client's `open`: `query` is None where the frame has none; `credit` is whether it asks."""
 
     stream: str
     subprotocols: list[str]
     query: str | None
+    credit: bool = False
 
 
 class Close(msgspec.Struct, frozen=True):
@@ -105,6 +129,48 @@ def name_fault(name: str) -> str | None:
     if not 0 < size <= MAX_NAME_SIZE:
         return f"a stream's name has 1 to {MAX_NAME_SIZE} bytes, not {size}"
     return None
+
+
+def plain_code(code: int) -> int:
+    """
+    Return a close code as a plain int, which is what servers take.
+
+    Raises:
+        TypeError: if it is no integer.
+    """
+    try:
+        return operator.index(code)
+    except TypeError:
+        raise TypeError(f"a close code is an integer, not {code!r}") from None
+
+
+def sendable(code: int, *, daphne: bool = False) -> int:
+    """
+    Return the code that a socket closes with for `code`: itself where it can be sent.
+
+    Args:
+        code: a stream's close code, or one of the demultiplexer's own.
+        daphne: whether the server is Daphne, which sends 1000 and those of applications only.
+
+    Raises:
+        TypeError: if it is no integer.
+    """
+    code = plain_code(code)
+    protocols = {1000} if daphne else _PROTOCOL_CLOSE_CODES
+    if code in protocols or code in _APPLICATION_CLOSE_CODES:
+        return code
+    return code + 3000 if 1000 < code < 2000 else 4000
+
+
+def cut_reason(reason: str) -> str:
+    """
+    Return what a socket's close can carry of `reason`, a plain str: 123 bytes of UTF-8.
+
+    Raises:
+        UnicodeEncodeError: if it has a lone surrogate.
+        TypeError: if it is no string.
+    """
+    return jsontext.plain(reason).encode()[:_MAX_REASON_SIZE].decode(errors="ignore")
 
 
 class Codec:
@@ -144,10 +210,7 @@ class Codec:
                 ("payload", Raw | UnsetType, UNSET),
                 ("text", str | UnsetType, UNSET),
                 ("event", str | UnsetType, UNSET),
-                ("subprotocols", Any, UNSET),
-                ("query", Any, UNSET),
-                ("code", Any, UNSET),
-                ("reason", Any, UNSET),
+                *((field, Any, UNSET) for field in _FIELDS),
             ],
             rename={
                 "stream": stream_key,
@@ -239,13 +302,42 @@ class Codec:
         if size > self._max_frame_size:
             raise FrameTooLarge(size, self._max_frame_size)
 
-    def opened(self, stream: str, subprotocol: str | None) -> str:
-        """Write the answer to an `open`."""
-        return self._event(stream, "open", f'"subprotocol":{jsontext.encode(subprotocol)}')
+    def opened(self, stream: str, subprotocol: str | None, credit: int | None = None) -> str:
+        """
+        Write the answer to an `open`.
+
+        Args:
+            stream: the stream's name.
+            subprotocol: the subprotocol that the child has selected.
+            credit: the data frames that the client may send, where the `open` asked.
+
+        Raises:
+            TypeError: if `subprotocol` is neither a string nor None.
+            UnicodeEncodeError: if it has a lone surrogate.
+        """
+        if subprotocol is not None and not isinstance(subprotocol, str):
+            raise TypeError(f"a subprotocol is a string or None, not {subprotocol!r}")
+        fields = f'"subprotocol":{jsontext.encode(subprotocol)}'
+        if credit is not None:
+            fields = f'{fields},"credit":{credit:d}'
+        return self._event(stream, "open", fields)
+
+    def credit(self, stream: str, credit: int) -> str:
+        """Write a grant: the client may send `credit` data frames more."""
+        return self._event(stream, "credit", f'"credit":{credit:d}')
 
     def closed(self, stream: str, code: int, reason: str) -> str:
-        """Write a server's `close`."""
-        return self._event(stream, "close", f'"code":{code:d},"reason":{jsontext.encode(reason)}')
+        """
+        Write a server's `close`.
+
+        Raises:
+            TypeError: if `code` is no integer, or `reason` no string.
+            UnicodeEncodeError: if `reason` has a lone surrogate.
+        """
+        if not isinstance(reason, str):
+            raise TypeError(f"a close reason is a string, not {reason!r}")
+        fields = f'"code":{plain_code(code):d},"reason":{jsontext.encode(reason)}'
+        return self._event(stream, "close", fields)
 
     def pong(self, ping: Ping) -> str:
         """Write the answer to a `ping`."""
@@ -310,7 +402,7 @@ class Codec:
             payload,
             opaque,
             fields.get(self._event_key, UNSET),
-            *(fields.get(key, UNSET) for key in ("subprotocols", "query", "code", "reason")),
+            *(fields.get(key, UNSET) for key in _FIELDS),
         )
 
     def _frame(self, envelope: Any, text: str) -> Frame:
@@ -348,12 +440,13 @@ class Codec:
         if envelope.payload is not UNSET or envelope.text is not UNSET:
             raise self._not_one_content(stream)
         if event == "open":
-            return self._open(stream, envelope.subprotocols, envelope.query)
+            return self._open(stream, envelope)
         if event == "close":
             return self._close(stream, envelope.code, envelope.reason)
         raise MalformedFrame(f"a client's {self._event_key!a} is open, close or ping", stream)
 
-    def _open(self, stream: str, subprotocols: Any, query: Any) -> Open:
+    def _open(self, stream: str, envelope: Any) -> Open:
+        subprotocols, query, credit = envelope.subprotocols, envelope.query, envelope.credit
         if subprotocols is UNSET:
             subprotocols = []
         if not isinstance(subprotocols, list) or not all(map(jsontext.is_utf8, subprotocols)):
@@ -362,7 +455,11 @@ class Codec:
             query = None
         elif not jsontext.is_utf8(query):
             raise MalformedFrame("'query' is a string without lone surrogates", stream)
-        return Open(stream, subprotocols, query)
+        if credit is UNSET:
+            credit = False
+        elif not isinstance(credit, bool):
+            raise MalformedFrame("'credit' is true or false", stream)
+        return Open(stream, subprotocols, query, credit)
 
     def _close(self, stream: str, code: Any, reason: Any) -> Close:
         if code is UNSET:
@@ -400,6 +497,8 @@ class Envelope:
         """
         Wrap a child's text: as `payload`, verbatim, where it is JSON, otherwise as `text`.
 
+        It may be of a subclass of str, such as Django's SafeString.
+
         Raises:
             UnicodeEncodeError, TypeError: if it cannot be UTF-8 or is no text, as a server would.
         """
@@ -418,7 +517,7 @@ class _NoEnvelope(Envelope):
     __slots__ = ()
 
     def text(self, text: str) -> str:
-        return text
+        return jsontext.plain(text)
 
     def bytes(self, data: bytes) -> bytes:
-        return data
+        return b"".join((data,))

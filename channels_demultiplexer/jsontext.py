@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["decode", "encode", "is_json", "is_utf8", "member", "replace_surrogates"]
+__all__ = ["decode", "encode", "is_json", "is_utf8", "member", "plain", "replace_surrogates"]
 
 
 def _refuse_constant(name: str) -> None:
@@ -49,8 +49,10 @@ def encode(value: str | None) -> str:
 
     Raises:
         UnicodeEncodeError: if the string has a lone surrogate.
+        TypeError: if it is neither.
     """
-    return msgspec.json.encode(value).decode()
+    # msgspec takes no subclass.
+    return msgspec.json.encode(value if value is None else plain(value)).decode()
 
 
 def is_json(text: str) -> bool:
@@ -59,11 +61,15 @@ def is_json(text: str) -> bool:
 
     Raises:
         UnicodeEncodeError: if the text has a lone surrogate.
+        TypeError: if it is no string.
     """
     try:
         _check(text)
     except RecursionError:
         return False
+    except TypeError:
+        # msgspec takes no subclass of str.
+        return is_json(plain(text))
     except msgspec.DecodeError:
         try:
             decode(text)
@@ -100,6 +106,16 @@ def _skip(pattern: re.Pattern[str], text: str, index: int) -> int:
 def is_utf8(value: object) -> bool:
     """Say whether `value` is a string that UTF-8 can encode."""
     return isinstance(value, str) and _LONE_SURROGATE.search(value) is None
+
+
+def plain(text: str) -> str:
+    """
+    Return `text` as a plain str, where it is of a subclass such as Django's SafeString.
+
+    Raises:
+        TypeError: if it is no string.
+    """
+    return str.__str__(text)  # unlike str(text), which a subclass overrides
 
 
 def replace_surrogates(text: str) -> str:

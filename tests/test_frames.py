@@ -24,7 +24,10 @@ from channels_demultiplexer.frames import (
     Data,
     Open,
     Ping,
+    cut_reason,
     name_fault,
+    plain_code,
+    sendable,
 )
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -53,6 +56,13 @@ def codec(**changes: Any) -> Codec:
         "max_frame_size": 16777216,
     }
     return Codec(**{**defaults, **changes})
+
+
+class Shouted(str):
+    """Text that is a subclass of str, and becomes another where it is asked for itself."""
+
+    def __str__(self) -> str:
+        return Shouted(self.upper())
 
 
 def text_of(message: str, **changes: Any) -> str:
@@ -422,7 +432,8 @@ def test_ping_with_text_without_name(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "event", ["null", "1", "true", "[]", "{}", '""', '"Open"', '"pong"', '"error"', f'"{LONE}"']
+    "event",
+    ["null", "1", "true", "[]", "{}", '""', '"Open"', '"pong"', '"error"', '"credit"', f'"{LONE}"'],
 )
 def test_unknown_event(event: str) -> None:
     """An unknown event is 400, and names the stream."""
@@ -439,6 +450,14 @@ def test_open_fields(extra: str) -> None:
     """An `open` carries subprotocols and a query."""
     fields = '"event":"open","subprotocols":["v1","é"],"query":"as=\\u00e9"'
     assert codec().parse(f'{{"x":{extra},"stream":"a",{fields}}}') == Open("a", ["v1", "é"], "as=é")
+
+
+@pytest.mark.parametrize("extra", ["1", f'"{LONE}"'])
+@pytest.mark.parametrize(("literal", "credit"), [("true", True), ("false", False)])
+def test_open_credit(literal: str, credit: bool, extra: str) -> None:
+    """An `open` asks for credit by `true`; `false` is as if it were absent."""
+    message = f'{{"x":{extra},"stream":"a","event":"open","credit":{literal}}}'
+    assert codec().parse(message) == Open("a", [], None, credit)
 
 
 def test_open_empty_fields() -> None:
@@ -463,6 +482,12 @@ def test_open_empty_fields() -> None:
         '"query":false',
         f'"query":{HUGE}',
         f'"query":"{LONE}"',
+        '"credit":null',
+        '"credit":1',
+        '"credit":0',
+        '"credit":"true"',
+        '"credit":[true]',
+        f'"credit":{HUGE}',
     ],
     ids=short,
 )
@@ -525,7 +550,7 @@ def test_close_bad_reason(reason: str) -> None:
 
 def test_close_ignores_fields_of_open() -> None:
     """The fields of an `open` mean nothing in a `close`."""
-    message = '{"stream":"a","event":"close","query":1,"subprotocols":null}'
+    message = '{"stream":"a","event":"close","query":1,"subprotocols":null,"credit":1}'
     assert codec().parse(message) == Close("a", 1000, "")
 
 
@@ -756,6 +781,149 @@ def test_written_lone_surrogate(value: str) -> None:
         codec().closed("a", 1000, value)
 
 
+def test_opened_with_credit() -> None:
+    """The answer to an `open` has the credit where it is given, none included."""
+    head = '{"stream":"a","event":"open","subprotocol":'
+    assert codec().opened("a", None, 100) == head + 'null,"credit":100}'
+    assert codec().opened("a", "v1", 0) == head + '"v1","credit":0}'
+
+
+def test_credit() -> None:
+    """A grant has the stream and the number of data frames."""
+    assert codec().credit('a"', 50) == '{"stream":"a\\"","event":"credit","credit":50}'
+
+
+@pytest.mark.parametrize("subprotocol", [1, b"v1", True, ["v1"], False, 0])
+def test_opened_bad_subprotocol(subprotocol: Any) -> None:
+    """A child's subprotocol that is no string raises in the child."""
+    with pytest.raises(TypeError, match=r"^a subprotocol is a string or None, not .") as caught:
+        codec().opened("a", subprotocol)
+    assert str(caught.value).endswith(f", not {subprotocol!r}")
+
+
+@pytest.mark.parametrize("code", ["1000", 1000.0, None, [1000]])
+def test_closed_bad_code(code: Any) -> None:
+    """A child's close code that is no integer raises in the child."""
+    with pytest.raises(TypeError) as caught:
+        codec().closed("a", code, "")
+    assert str(caught.value) == f"a close code is an integer, not {code!r}"
+
+
+@pytest.mark.parametrize("reason", [b"bye", 1, None])
+def test_closed_bad_reason(reason: Any) -> None:
+    """A child's reason that is no string raises in the child."""
+    with pytest.raises(TypeError) as caught:
+        codec().closed("a", 1000, reason)
+    assert str(caught.value) == f"a close reason is a string, not {reason!r}"
+
+
+def test_written_subclasses() -> None:
+    """Subclasses of str and int, as a SafeString and an IntEnum are, go out as plain ones."""
+    writer = codec()
+    texts = [
+        writer.opened(Shouted("a"), Shouted("v1")),
+        writer.closed("a", CloseCode.REFUSED, Shouted("bye")),
+        writer.envelope(Shouted("a")).text(Shouted("[1]")),
+        writer.envelope("a").text(Shouted('<b class="x">')),
+        codec(manage_envelope=False).envelope("a").text(Shouted("<b>")),
+    ]
+    assert texts == [
+        '{"stream":"a","event":"open","subprotocol":"v1"}',
+        '{"stream":"a","event":"close","code":4403,"reason":"bye"}',
+        '{"stream":"a","payload":[1]}',
+        '{"stream":"a","text":"<b class=\\"x\\">"}',
+        "<b>",
+    ]
+    assert {type(text) for text in texts} == {str}
+
+
+# Test what a socket closes with.
+
+
+@pytest.mark.parametrize(
+    "codes", [range(1000, 1004), range(1007, 1015), range(3000, 5000)], ids=str
+)
+def test_sendable(codes: range) -> None:
+    """A code of the registry, or of an application, is sent as it is."""
+    assert [sendable(code) for code in codes] == list(codes)
+
+
+@pytest.mark.parametrize("daphne", [False, True])
+@pytest.mark.parametrize(
+    ("code", "sent"),
+    [
+        (1000, 1000),
+        (1004, 4004),
+        (1005, 4005),
+        (1006, 4006),
+        (1015, 4015),
+        (1999, 4999),
+        (999, 4000),
+        (2000, 4000),
+        (2999, 4000),
+        (3000, 3000),
+        (4999, 4999),
+        (5000, 4000),
+        (0, 4000),
+        (-1, 4000),
+        (10**30, 4000),
+    ],
+)
+def test_not_sendable(code: int, sent: int, daphne: bool) -> None:
+    """Of other codes, those of protocols are sent plus 3000, and the rest as 4000."""
+    assert sendable(code, daphne=daphne) == sent
+
+
+@pytest.mark.parametrize("code", [*range(1001, 1004), *range(1007, 1015)])
+def test_sendable_by_daphne(code: int) -> None:
+    """Daphne sends no code of a protocol but 1000."""
+    assert sendable(code, daphne=True) == code + 3000
+
+
+@pytest.mark.parametrize("daphne", [False, True])
+@pytest.mark.parametrize("code", CloseCode)
+def test_sendable_is_plain(code: CloseCode, daphne: bool) -> None:
+    """What is sent is a plain integer, which is all that Daphne takes."""
+    assert type(plain_code(code)) is int
+    assert plain_code(code) == code
+    assert type(sendable(code, daphne=daphne)) is int
+
+
+@pytest.mark.parametrize("code", ["1000", 1000.0, None])
+def test_sendable_bad_code(code: Any) -> None:
+    """A code that is no integer can't be sent."""
+    with pytest.raises(TypeError, match=r"^a close code is an integer, not "):
+        sendable(code)
+
+
+@pytest.mark.parametrize(
+    ("reason", "cut"),
+    [
+        ("", ""),
+        ("x" * 123, "x" * 123),
+        ("x" * 124, "x" * 123),
+        ("é" * 61 + "x", "é" * 61 + "x"),
+        ("é" * 62, "é" * 61),
+        ("€" * 42, "€" * 41),
+        ("x" + "😀" * 31, "x" + "😀" * 30),
+        ("xx" + "😀" * 31, "xx" + "😀" * 30),
+    ],
+)
+def test_cut_reason(reason: str, cut: str) -> None:
+    """A reason is cut between characters to the 123 bytes that a close frame can carry."""
+    assert cut_reason(reason) == cut
+    assert cut_reason(Shouted(reason)) == cut
+    assert type(cut_reason(Shouted(reason))) is str
+
+
+def test_cut_reason_bad() -> None:
+    """A reason that is no string, or can't be UTF-8, can't be sent."""
+    with pytest.raises(TypeError):
+        cut_reason(b"bye")  # type: ignore[arg-type]
+    with pytest.raises(UnicodeEncodeError):
+        cut_reason("\ud800")
+
+
 # Test the envelope around what a child sends.
 
 
@@ -961,7 +1129,8 @@ def test_constants() -> None:
     """The constants of the protocol are those of its document."""
     assert SUBPROTOCOL == "channels-demultiplexer.v1"
     assert MAX_NAME_SIZE == 255
-    assert CONTROL_FIELDS == ("subprotocols", "subprotocol", "query", "code", "reason", "status")
+    fields = ("subprotocols", "subprotocol", "query", "credit", "code", "reason", "status")
+    assert fields == CONTROL_FIELDS
 
 
 def test_close_codes() -> None:

@@ -20,7 +20,7 @@ CODEC = Codec(
     manage_envelope=True,
     max_frame_size=16777216,
 )
-KEYS = ["stream", "payload", "text", "event", "subprotocols", "query", "code", "reason"]
+KEYS = ["stream", "payload", "text", "event", "subprotocols", "query", "credit", "code", "reason"]
 
 often = settings(deadline=None, max_examples=100)
 
@@ -168,6 +168,7 @@ loose_fields = {
     "event": st.sampled_from(['"open"', '"close"', '"ping"', '"pong"']) | values,
     "subprotocols": st.lists(strings, max_size=2).flatmap(arrays) | values,
     "query": strings | values,
+    "credit": st.booleans().map(json.dumps) | values,
     "code": st.sampled_from(["999", "1000", "4999", "5000", "1000.0"]) | values,
     "reason": strings | values,
 }
@@ -230,7 +231,10 @@ def model_open(stream: str, fields: dict[str, Any], message: str) -> Frame | int
     valid = isinstance(subprotocols, list) and all(map(encodable, subprotocols))
     if not valid or not encodable(query):
         return 400
-    return Open(stream, subprotocols, fields.get("query"))
+    credit = fields.get("credit", False)
+    if not isinstance(credit, bool):
+        return 400
+    return Open(stream, subprotocols, fields.get("query"), credit)
 
 
 def model_close(stream: str, fields: dict[str, Any]) -> Frame | int:
