@@ -1,0 +1,100 @@
+"""Own several receivers: the server's `receive` and the channel layer's, for one consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from .routing import Message, Receive
+
+__all__ = ["cancel_all", "dispatch_from", "finish"]
+
+F = TypeVar("F", bound="asyncio.Future[Any]")
+
+logger = logging.getLogger("channels_demultiplexer")
+
+
+async def dispatch_from(
+    receivers: Sequence[Receive], dispatch: Callable[[Message], Awaitable[None]]
+) -> NoReturn:
+    """
+    Dispatch what the receivers return, one message after another, until something raises.
+
+    What is dispatched and when is as with Channels' `await_many_dispatch`: every receiver is
+    called at once, and again when its message has been dispatched; of several messages that are
+    there, the one of the earlier receiver comes first; what raises ends it. What differs is the
+    end: every receiver is cancelled and awaited, whoever has raised, and a second cancellation
+    does not leave one behind. A message that a receiver has returned, but whose turn had not come,
+    is lost with the consumer in both; an exception of which the same is true is logged.
+
+    Args:
+        receivers: each is called without arguments. One that returns a future instead of a
+            coroutine costs no task; the future is cancelled at the end.
+        dispatch: awaited with each message.
+
+    Raises:
+        BaseException: what a receiver or `dispatch` raises.
+        asyncio.CancelledError: if cancelled, at the end too: it goes on waiting until then.
+    """
+    # Each receiver sets it when done: asyncio.wait() would ask all of them at every message.
+    ready = asyncio.Event()
+    calls: list[asyncio.Future[Message]] = []
+
+    def call(receive: Receive) -> asyncio.Future[Message]:
+        future = asyncio.ensure_future(receive())
+        future.add_done_callback(lambda _: ready.set())
+        return future
+
+    try:
+        for receive in receivers:
+            calls.append(call(receive))
+        while True:
+            await ready.wait()
+            ready.clear()
+            for index, receive in enumerate(receivers):
+                if calls[index].done():
+                    await dispatch(calls[index].result())
+                    calls[index] = call(receive)
+    except BaseException as exc:
+        try:
+            await finish(calls, cancel_all)
+        finally:
+            _log_others(calls, exc)
+        raise
+
+
+def _log_others(calls: Iterable[asyncio.Future[Message]], ending: BaseException) -> None:
+    """Log what receivers have raised beside the exception that is raised."""
+    for each in calls:
+        error = None if each.cancelled() else each.exception()
+        if error is not None and error is not ending:
+            logger.error("a receiver failed at the end: %r", error, exc_info=error)
+
+
+def cancel_all(futures: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancel each of `futures`."""
+    for each in futures:
+        each.cancel()
+
+
+async def finish(futures: Collection[F], cancel: Callable[[set[F]], None]) -> None:
+    """
+    Wait until `futures` are done, however often it is cancelled.
+
+    Args:
+        cancel: called with those that are not done, at first and at each cancellation.
+
+    Raises:
+        asyncio.CancelledError: if it was cancelled, when they are done.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while running := {each for each in futures if not each.done()}:
+        cancel(running)
+        try:
+            await asyncio.wait(running)
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled

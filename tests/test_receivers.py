@@ -1,0 +1,304 @@
+"""Several receivers with one owner."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from channels.utils import await_many_dispatch
+
+from channels_demultiplexer.receivers import dispatch_from
+
+from .router_helpers import settle, soon, until
+
+
+class Source:
+    """A receiver that a test feeds; an exception is raised when its turn comes."""
+
+    def __init__(self, *messages: Any) -> None:
+        self.messages: asyncio.Queue[Any] = asyncio.Queue()
+        self.calls = 0
+        self.put(*messages)
+
+    def put(self, *messages: Any) -> None:
+        for message in messages:
+            self.messages.put_nowait(message)
+
+    async def __call__(self) -> Any:
+        self.calls += 1
+        message = await self.messages.get()
+        if isinstance(message, BaseException):
+            raise message
+        return message
+
+
+async def forever() -> Any:
+    """Receive nothing."""
+    await asyncio.Event().wait()
+
+
+class Stop(Exception):
+    """Ends a dispatch."""
+
+
+@pytest.fixture(params=[await_many_dispatch, dispatch_from], ids=["channels", "ours"])
+def dispatcher(request: pytest.FixtureRequest) -> Any:
+    """Channels' own function, and the one that replaces it."""
+    return request.param
+
+
+# What both do.
+
+
+async def test_messages_are_dispatched_in_channels_order(dispatcher: Any) -> None:
+    """Ready receivers take turns in their order, and each is called again after its dispatch."""
+    first, second = Source("a1", "a2", "a3"), Source("b1", "b2")
+    got: list[Any] = []
+
+    async def dispatch(message: Any) -> None:
+        got.append((message, first.calls, second.calls))
+        if message == "a1":
+            # Ready before the pass over the receivers is over.
+            await settle()
+        if message == "a3":
+            raise Stop
+
+    with pytest.raises(Stop):
+        await soon(dispatcher([first, second], dispatch))
+    assert got == [("a1", 1, 1), ("b1", 1, 1), ("a2", 2, 2), ("b2", 2, 2), ("a3", 3, 3)]
+
+
+async def test_a_receiver_that_is_ready_during_a_dispatch_has_its_turn_in_the_same_pass(
+    dispatcher: Any,
+) -> None:
+    """What comes to the second receiver while the first one's is dispatched comes next."""
+    first, second = Source("a1", "a2"), Source()
+    got: list[Any] = []
+
+    async def dispatch(message: Any) -> None:
+        got.append(message)
+        if message == "a1":
+            second.put("b1")
+            await settle()
+        if message == "a2":
+            raise Stop
+
+    with pytest.raises(Stop):
+        await soon(dispatcher([first, second], dispatch))
+    assert got == ["a1", "b1", "a2"]
+
+
+async def test_one_message_is_dispatched_at_a_time(dispatcher: Any) -> None:
+    """While a dispatch waits no other one begins, and its receiver is not called again."""
+    first, second = Source("a1", "a2"), Source("b1")
+    gate, log = asyncio.Event(), []
+
+    async def dispatch(message: Any) -> None:
+        log.append(message)
+        await gate.wait()
+        if message == "a2":
+            raise Stop
+
+    task = asyncio.create_task(dispatcher([first, second], dispatch))
+    await settle()
+    assert (log, first.calls) == (["a1"], 1)
+    gate.set()
+    with pytest.raises(Stop):
+        await soon(task)
+    assert log == ["a1", "b1", "a2"]
+
+
+async def test_a_receiver_that_always_has_something_leaves_others_their_time(
+    dispatcher: Any,
+) -> None:
+    """Other tasks run between two messages, though nothing is waited for."""
+    ticks: list[int] = []
+    dispatched: list[int] = []
+
+    async def receive() -> Any:
+        return {}
+
+    async def dispatch(message: Any) -> None:
+        dispatched.append(len(ticks))
+        if len(dispatched) == 50:
+            raise Stop
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(0)
+            ticks.append(0)
+
+    ticker = asyncio.create_task(tick())
+    with pytest.raises(Stop):
+        await soon(dispatcher([receive], dispatch))
+    ticker.cancel()
+    assert dispatched == sorted(set(dispatched))
+    await asyncio.wait([ticker])
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_what_dispatch_raises_cancels_the_receivers(dispatcher: Any, others: int) -> None:
+    """The exception is raised when no receiver runs any more."""
+
+    async def dispatch(message: Any) -> None:
+        raise Stop
+
+    source = Source("a1")
+    with pytest.raises(Stop):
+        await soon(dispatcher([source, *[forever] * others], dispatch))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+# What Channels' doesn't.
+
+
+@pytest.mark.parametrize("position", [0, 1])
+async def test_what_a_receiver_raises_leaves_no_other_behind(position: int) -> None:
+    """The others are cancelled and awaited, whether before or after it in order."""
+    receivers: list[Any] = [forever, forever]
+    receivers.insert(position, Source(LookupError("receive")))
+
+    async def dispatch(message: Any) -> None: ...
+
+    with pytest.raises(LookupError, match="receive"):
+        await soon(dispatch_from(receivers, dispatch))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_a_receiver_raises_when_called_leaves_no_other_behind() -> None:
+    """A receiver that is no coroutine function may raise at once."""
+
+    def bad() -> Any:
+        raise LookupError("called")
+
+    async def dispatch(message: Any) -> None: ...
+
+    with pytest.raises(LookupError, match="called"):
+        await soon(dispatch_from([forever, bad], dispatch))
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_receivers_are_awaited_when_they_take_their_time_to_end() -> None:
+    """A receiver that cleans up has done so before the exception is raised."""
+    log: list[str] = []
+
+    async def slow() -> Any:
+        try:
+            await forever()
+        finally:
+            await settle()
+            log.append("clean")
+
+    async def dispatch(message: Any) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        await soon(dispatch_from([Source("a"), slow, slow], dispatch))
+    assert log == ["clean", "clean"]
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_cancellation_at_any_point_leaves_nothing_behind(steps: int) -> None:
+    """It is raised after all receivers have ended, wherever it comes."""
+    log: list[str] = []
+
+    async def slow() -> Any:
+        log.append("begun")
+        try:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return "b"
+        finally:
+            log.append("ended")
+
+    async def dispatch(message: Any) -> None:
+        log.append("begun")
+        try:
+            await asyncio.sleep(0)
+        finally:
+            log.append("ended")
+
+    task = asyncio.create_task(dispatch_from([Source("a1", "a2"), slow], dispatch))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await soon(task)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert log.count("begun") == log.count("ended")
+
+
+async def test_a_second_cancellation_cancels_receivers_again() -> None:
+    """A receiver that did not obey is told again; neither is forgotten."""
+    log: list[str] = []
+
+    async def stubborn() -> Any:
+        for _ in range(2):
+            try:
+                await forever()
+            except asyncio.CancelledError:
+                log.append("cancelled")
+
+    async def dispatch(message: Any) -> None:
+        raise Stop
+
+    source = Source()
+    task = asyncio.create_task(dispatch_from([source, stubborn], dispatch))
+    await settle()
+    source.put("a")
+    await until(lambda: log, "the first cancellation")
+    await settle()
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await soon(task)
+    assert log == ["cancelled", "cancelled"]
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_second_exception_is_logged(caplog: Any) -> None:
+    """Of two receivers that raise one is heard, and the other's traceback is in the log."""
+
+    async def fails_at_the_end() -> Any:
+        try:
+            await forever()
+        finally:
+            raise OSError("too late")
+
+    async def dispatch(message: Any) -> None: ...
+
+    receivers = [Source(LookupError("first")), Source(KeyError("second")), fails_at_the_end]
+    with pytest.raises(LookupError, match="first"):
+        await soon(dispatch_from(receivers, dispatch))
+    records = [(each.name, each.getMessage()) for each in caplog.records]
+    assert records == [
+        ("channels_demultiplexer", "a receiver failed at the end: KeyError('second')"),
+        ("channels_demultiplexer", "a receiver failed at the end: OSError('too late')"),
+    ]
+    assert "fails_at_the_end" in caplog.text
+
+
+async def test_a_receiver_may_return_a_future() -> None:
+    """Then it has no task; a future that nobody has resolved is cancelled at the end."""
+    futures: list[asyncio.Future[Any]] = []
+    tasks: list[int] = []
+
+    def receive() -> asyncio.Future[Any]:
+        futures.append(asyncio.get_running_loop().create_future())
+        return futures[-1]
+
+    async def dispatch(message: Any) -> None:
+        tasks.append(len(asyncio.all_tasks()))
+        if message == "b":
+            raise Stop
+
+    task = asyncio.create_task(dispatch_from([receive, receive], dispatch))
+    await settle()
+    futures[0].set_result("a")
+    await settle()
+    futures[1].set_result("b")
+    with pytest.raises(Stop):
+        await soon(task)
+    assert tasks == [2, 2]  # the test's and the one that dispatches
+    assert [each.cancelled() for each in futures] == [False, False, True]
