@@ -126,6 +126,8 @@ MALFORMED = [
     ('{"route":"echo","uuid":1,"payload":-Infinity}', None, None, "a request must be JSON"),
     ('{"route":"echo","uuid":1,"payload":"\\ud800",}', None, None, "a request must be JSON"),
     ('{"route":"echo","uuid":1,"payload":1e999}', None, None, "a request must be JSON"),
+    ('{"route":"echo","uuid":1,"payload":["\\ud800",1e999]}', None, None, "a request must be JSON"),
+    ('{"route":"echo","uuid":1' + "0" * 5000 + "}", None, None, "a request must be JSON"),
     ("[" * 100_000, None, None, "a request must be JSON"),
     ("[]", None, None, "a request must be a JSON object"),
     ("null", None, None, "a request must be a JSON object"),
@@ -425,7 +427,18 @@ async def test_a_push_has_exactly_three_keys(base: Any, serve: Any, layer: Any) 
     assert await client.receive() == {"route": "news", "headers": {"a": 1}, "payload": None}
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), User()])
+def contains_itself(*others: Any) -> list[Any]:
+    """Return a list of which one element is the list."""
+    content = [*others]
+    content.append(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), float("nan"), User(), contains_itself(), contains_itself("\ud800")],
+    ids=["object", "nan", "model", "endless", "endless with a lone surrogate"],
+)
 async def test_a_push_that_cannot_be_encoded_raises_in_its_caller(
     base: Any, serve: Any, value: Any
 ) -> None:

@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 from django.utils.functional import Promise
 
+from .. import jsontext
 from ..status import StatusCodes
 from .responses import Response, error_response
 
@@ -116,11 +117,12 @@ def encode(content: Any) -> str:
         TypeError: if that can't be done.
     """
     try:
-        text = _encoder.encode(content).decode()
-    except UnicodeEncodeError:
-        # The standard library escapes lone surrogates, which msgspec can't write.
-        builtins = msgspec.to_builtins(content, enc_hook=_encode_other)
-        text = json.dumps(builtins, separators=(",", ":"))
+        try:
+            text = _encoder.encode(content).decode()
+        except UnicodeEncodeError:
+            # The standard library escapes lone surrogates, which msgspec can't write.
+            builtins = msgspec.to_builtins(content, enc_hook=_encode_other)
+            text = json.dumps(builtins, separators=(",", ":"))
     except RecursionError as exc:
         raise TypeError("content nested this deeply cannot be encoded as JSON") from exc
     # msgspec writes NaN and Infinity as null, the standard library as the bare words.
@@ -129,21 +131,25 @@ def encode(content: Any) -> str:
     return text
 
 
-def _has_constant(value: Any) -> bool:
-    """Whether there is a NaN or Infinity in what has been encoded."""
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif isinstance(value, Enum):
-        value = (value.value,)
-    elif isinstance(value, msgspec.Struct):
-        value = msgspec.structs.astuple(value)
-    elif is_dataclass(value):
-        value = [getattr(value, field.name) for field in fields(value)]
-    elif not isinstance(value, list | tuple | set | frozenset):
-        return False
-    return any(map(_has_constant, value))
+def _has_constant(content: Any) -> bool:
+    """Whether there is a NaN or Infinity in what has been encoded or decoded."""
+    values = [content]
+    while values:
+        value = values.pop()
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return True
+        elif isinstance(value, Mapping):
+            values += value.values()
+        elif isinstance(value, Enum):
+            values.append(value.value)
+        elif isinstance(value, msgspec.Struct):
+            values += msgspec.structs.astuple(value)
+        elif is_dataclass(value):
+            values += [getattr(value, field.name) for field in fields(value)]
+        elif isinstance(value, list | tuple | set | frozenset):
+            values += value
+    return False
 
 
 def _encode_other(value: Any) -> Any:
@@ -169,19 +175,11 @@ def _decode(text: str) -> Any:
         return _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError):
         # msgspec refuses escapes of lone surrogates, which browsers do write.
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
-
-
-def _finite(text: str) -> float:
-    """Parse a number; RFC 8259, section 6, allows to limit the range."""
-    number = float(text)
-    if math.isinf(number):
-        _refuse(text)
-    return number
-
-
-def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a JSON number in range")
+        content = jsontext.decode(text)
+        if _has_constant(content):
+            # RFC 8259, section 6, allows to limit the range.
+            raise ValueError("a number is out of range") from None
+        return content
 
 
 #: What a NaN or Infinity may have left in a text.
