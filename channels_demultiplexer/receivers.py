@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from .routing import Message, Receive
 
-__all__ = ["cancel_all", "dispatch_from", "finish"]
+__all__ = ["cancel_all", "dispatch_from", "finish", "open_channel"]
 
 F = TypeVar("F", bound="asyncio.Future[Any]")
 
 logger = logging.getLogger("channels_demultiplexer")
+
+
+async def open_channel(consumer: Any) -> Receive:
+    """
+    Give a consumer a channel of its `channel_layer`, as Channels' `__call__` does.
+
+    Returns:
+        its `channel_receive`.
+    """
+    consumer.channel_name = await consumer.channel_layer.new_channel()
+    consumer.channel_receive = functools.partial(
+        consumer.channel_layer.receive, consumer.channel_name
+    )
+    receive: Receive = consumer.channel_receive
+    return receive
 
 
 async def dispatch_from(

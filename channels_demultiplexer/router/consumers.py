@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from asgiref.sync import async_to_sync
 from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, JsonWebsocketConsumer
+from channels.layers import get_channel_layer
 
-from .connection import Failure
+from ..receivers import dispatch_from, open_channel
+from ..routing import Message, Receive, Scope, Send
 from .messages import encode, push
 from .routes import DeclarationError, Endpoint, Route, compile_routes, routes_property
 from .runners import AsyncRunner, Runner, SyncRunner
@@ -68,21 +72,25 @@ class RouterConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels publishes
         _endpoints(cls)
         return super().as_asgi(**initkwargs)
 
-    async def __call__(
-        self, scope: Any, receive: Callable[..., Any], send: Callable[..., Any]
-    ) -> None:
-        """Serve one connection."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as Channels does, but leave no receiver of it behind."""
         self._runner = self._runner_class(self, _endpoints(type(self)), receive, send)
-        connection = self._runner.connection
+        conversation = self._runner.conversation
+        self.scope = scope
+        self.base_send = async_to_sync(conversation.send) if self._sync else conversation.send
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        receivers: list[Receive] = [conversation.receive]
+        if self.channel_layer is not None:
+            receivers.append(await open_channel(self))
         try:
-            await super().__call__(scope, connection.receive, connection.send)
+            await dispatch_from(receivers, self.dispatch)
+        except StopConsumer:
+            pass
         finally:
-            await connection.end()
+            await conversation.end()
 
-    async def dispatch(self, message: dict[str, Any]) -> None:
+    async def dispatch(self, message: Message) -> None:
         """Pass a message on to its handler; requests do not come this way."""
-        if isinstance(message, Failure):
-            raise message["exception"]
         await self._runner.dispatch(message, super().dispatch)
 
 

@@ -16,7 +16,7 @@ from channels.db import aclose_old_connections
 from channels.exceptions import StopConsumer
 
 from ..status import StatusCodes
-from .connection import Connection
+from .conversation import Conversation
 from .life import respond
 from .messages import Request, answer, encode
 from .responses import error_response, from_exception
@@ -50,7 +50,7 @@ class Runner:
     ) -> None:
         self.consumer = consumer
         self.endpoints = endpoints
-        self.connection = Connection(
+        self.conversation = Conversation(
             receive,
             send,
             routes=endpoints,
@@ -88,7 +88,7 @@ class Runner:
         """Carry out one step of a request's life."""
         args, kwargs = call.bind(values)
         result = await self.call(function, call, args, kwargs)
-        if self.connection.ended:
+        if self.conversation.ended:
             # It could not be cancelled, or would not be. Its answer is not wanted any more.
             raise asyncio.CancelledError
         return result
@@ -103,7 +103,7 @@ class Runner:
         except StopConsumer:
             raise
         except (Exception, asyncio.CancelledError) as exc:
-            if self.connection.ended and isinstance(exc, asyncio.CancelledError):
+            if self.conversation.ended and isinstance(exc, asyncio.CancelledError):
                 raise
             expected = from_exception(exc)
             if expected is None:
@@ -133,7 +133,7 @@ class SyncRunner(Runner):
     """
 
     async def handle(self, request: Request) -> str:
-        return await self.connection.in_thread(self.run, request)
+        return await self.conversation.in_thread(self.run, request)
 
     def run(self, request: Request) -> str:
         """Run the life of a request to its end."""
@@ -144,7 +144,7 @@ class SyncRunner(Runner):
     ) -> Any:
         result = function(*args, **kwargs)
         if inspect.isawaitable(result):
-            return async_to_sync(self.connection.for_thread)(result)
+            return async_to_sync(self.conversation.for_thread)(result)
         return result
 
     async def encode(self, content: dict[str, Any]) -> str:
@@ -174,7 +174,7 @@ class AsyncRunner(Runner):
         handler = getattr(self.consumer, get_handler_name(message), None)
         if handler is None:
             raise ValueError(f"No handler for message type {message['type']}")
-        if not self.connection.thread_is_busy:
+        if not self.conversation.thread_is_busy:
             await self._look_at_databases()
         await handler(message)
 
@@ -195,7 +195,7 @@ class AsyncRunner(Runner):
     ) -> Any:
         if call.is_coroutine:
             return await function(*args, **kwargs)
-        result = await self.connection.in_thread(_call_plain, function, args, kwargs)
+        result = await self.conversation.in_thread(_call_plain, function, args, kwargs)
         return await result if inspect.isawaitable(result) else result
 
     async def encode(self, content: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""One connection of a router consumer: who reads, who waits, and how all of it ends."""
+"""What client and router consumer say: who reads, who waits, and how all of it ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from channels.db import database_sync_to_async
 
+from ..receivers import cancel_all, finish
+from ..routing import Message, Receive, Send
 from ..status import StatusCodes
 from .messages import (
     MalformedRequest,
@@ -21,17 +23,12 @@ from .messages import (
 )
 from .responses import error_response
 
-__all__ = ["Connection", "Failure"]
+__all__ = ["Conversation"]
 
 T = TypeVar("T")
-Message = dict[str, Any]
 
 
-class Failure(Message):
-    """A message to the consumer that an exception has ended the connection."""
-
-
-class Connection:
+class Conversation:
     """
     Stands between the server and Channels' consumer.
 
@@ -51,8 +48,8 @@ class Connection:
 
     def __init__(
         self,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
+        receive: Receive,
+        send: Send,
         *,
         routes: Container[str],
         handle: Callable[[Request], Awaitable[str]],
@@ -88,10 +85,10 @@ class Connection:
 
     async def receive(self) -> Message:
         """
-        Return the next message that is not a request; Channels' dispatch calls this.
+        Return the next message that is not a request.
 
-        It raises nothing, since that would make Channels leave a task behind: what a worker or the
-        server's receive raised is returned as a :class:`Failure`, for dispatch to raise.
+        Raises:
+            BaseException: what a worker or the server's receive has raised.
         """
         if self._connected and not self.ended and not self._workers:
             self._workers = [
@@ -99,13 +96,10 @@ class Connection:
             ]
         reader = self._read_on()
         await asyncio.wait([reader, *self._workers], return_when=asyncio.FIRST_COMPLETED)
-        try:
-            for worker in self._workers:
-                if worker.done():
-                    worker.result()
-            message = reader.result()
-        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001
-            return Failure(type="router.failure", exception=exc)
+        for worker in self._workers:
+            if worker.done():
+                worker.result()
+        message = reader.result()
         self._reader = None
         if message["type"] == "websocket.connect":
             self._connected = True
@@ -132,22 +126,17 @@ class Connection:
         self.ended = True
         reader = [self._reader] if self._reader is not None else []
         tasks: list[asyncio.Task[Any]] = [*reader, *self._workers]
-        cancelled: asyncio.CancelledError | None = None
-        while running := {task for task in tasks if not task.done()}:
-            for task in (running | self._for_thread) - self._in_thread:
-                task.cancel()
-            try:
-                await asyncio.wait(running)
-            except asyncio.CancelledError as exc:
-                cancelled = exc
-        for task in tasks:
-            if not task.cancelled():
-                # It is too late to raise it: the consumer is told about the end instead.
-                task.exception()
-        self._reader = None
-        self._workers = []
-        if cancelled is not None:
-            raise cancelled
+        try:
+            await finish(
+                tasks, lambda running: cancel_all((running | self._for_thread) - self._in_thread)
+            )
+        finally:
+            for task in tasks:
+                if not task.cancelled():
+                    # Too late to raise it, where it has not been: the consumer learns of the end.
+                    task.exception()
+            self._reader = None
+            self._workers = []
 
     @property
     def thread_is_busy(self) -> bool:
