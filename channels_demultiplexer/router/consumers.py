@@ -14,8 +14,9 @@ from channels.layers import get_channel_layer
 
 from ..receivers import dispatch_from, open_channel
 from ..routing import Message, Receive, Scope, Send
+from .legacy import routes_property
 from .messages import encode, push
-from .routes import DeclarationError, Endpoint, Route, compile_routes, routes_property
+from .routes import DeclarationError, Endpoint, Route, compile_routes
 from .runners import AsyncRunner, Runner, SyncRunner
 
 __all__ = ["AsyncSocketRouterConsumer", "RouterConsumer", "SocketRouterConsumer"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
+from . import legacy
 from .messages import PING
 from .signatures import Call, SignatureError, plan_call
 
@@ -104,18 +104,6 @@ def method_name(route: str) -> str:
     return name
 
 
-def read_routes(consumer: Any) -> Any:
-    """Return a consumer's routes: its class's, or those that its setter is about to replace."""
-    if "_routes" in vars(consumer):
-        return consumer._routes
-    return tuple(consumer.route_table.values())
-
-
-#: The attribute `routes` of the base classes. It is a property so that its `setter` can be used to
-#: declare routes, and has no setter itself.
-routes_property = property(read_routes)
-
-
 def declared_routes(cls: type) -> dict[str, Route]:
     """
     Return the routes that a class and its bases declare; an entry replaces a base's of its name.
@@ -147,27 +135,10 @@ def declared_routes(cls: type) -> dict[str, Route]:
 def _declarations(cls: type) -> Iterator[Any]:
     """Yield what each class of the MRO declares, bases first."""
     for owner in reversed(cls.__mro__):
-        for attribute in ("_routes", "routes"):
-            value = vars(owner).get(attribute, routes_property)
-            if isinstance(value, classmethod):
-                yield value.__get__(None, cls)()
-            elif isinstance(value, property) and value.fset is not None:
-                consumer = _unconnected(cls)
-                consumer._routes = []
-                value.fset(consumer, [])
-                yield consumer._routes
-            elif value is not routes_property:
-                yield value
-
-
-def _unconnected(cls: type) -> Any:
-    """Return an instance that serves no connection."""
-    try:
-        inspect.signature(cls).bind()
-    except TypeError:
-        # Its __init__ wants arguments, which as_asgi() passes on for each connection.
-        return object.__new__(cls)
-    return cls()
+        yield from legacy.declarations(cls, owner)
+        declared = vars(owner).get("routes", legacy.routes_property)
+        if not legacy.is_legacy(declared):
+            yield declared
 
 
 def _read_entry(cls: type, entry: Any) -> Route:
