@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from .conf import Options
 from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
-from .frames import Close, Data, Open
+from .frames import Close, Data, Open, cut_reason, sendable
+from .inbox import Space
+from .outbox import Outbox
 from .routing import Match, Message, Routes, Scope, Send
 from .signals import announce, frame_rejected
 from .stream import Stream, StreamState
 
 __all__ = ["Connection"]
 
-logger = logging.getLogger("channels_demultiplexer")
+#: Seconds that a child has for its turn before the policies `reject` and `close` judge it.
+_TURN: Final = 0.05
 
 
 class Connection:
@@ -44,15 +48,15 @@ class Connection:
     ) -> None:
         self.sender = sender
         self.options = options
+        #: What goes to the server.
+        self.outbox = Outbox(send, scope.get("path"))
+        #: What waits in the inboxes.
+        self.space = Space(options.max_waiting_size)
         self._scope = scope
-        self._server_send = send
         self._routes = routes
         self._eager = routes.eager(options.lazy)
         on_demand = routes.on_demand or len(self._eager) < len(routes.fixed)
         self._close_when_empty = close_when_empty and not on_demand
-        # Sends of several tasks wait for one another: a server whose send blocks may let a later
-        # call overtake an earlier one, and a stream's close its data.
-        self._turn = asyncio.Lock()
         # The latest life of each name, while it is not CLOSED.
         self._streams: dict[str, Stream] = {}
         # The lazy names that have been opened: only an `open` opens them again. A list, because an
@@ -65,16 +69,17 @@ class Connection:
         self._live_others = 0
         #: Whether the socket has ended.
         self.ended = False
-        #: Whether the client has left, and nobody is to be answered.
-        self.left = False
-        # Whether the server has refused to send, because the client has gone.
-        self._gone = False
+        # What announces to slow receivers of signals.
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # What a frame does.
 
-    def deliver(self, frame: Data) -> Stream | None:
+    def deliver(self, frame: Data, own: bool = True) -> Stream | None:
         """
         Put a data frame into its stream's inbox.
+
+        Args:
+            own: whether it is as the client has sent it, and not a subclass's.
 
         Returns:
             None, or the stream if its inbox is full: `overflow` is to deliver the frame then.
@@ -87,29 +92,44 @@ class Connection:
             stream = self._first_use(frame.stream)
         elif not stream.live:
             raise StreamNotOpen(frame.stream)
-        return None if stream.inbox.put(frame.message) else stream
+        return None if stream.inbox.put(frame.message, own) else stream
 
-    async def overflow(self, stream: Stream, frame: Data) -> None:
+    async def overflow(self, stream: Stream, frame: Data, own: bool = True) -> None:
         """
         Deal with a data frame for a full inbox as the overflow policy says.
 
         Raises:
             FrameError: if it cannot be delivered.
         """
-        policy = stream.options.stream_overflow
-        if policy == "reject":
-            raise InboxFull(stream.name, stream.options.stream_capacity)
-        if policy == "close":
-            await stream.stall()
-            return
+        inbox, options = stream.inbox, stream.options
+        patience: float = _TURN
+        if options.stream_overflow == "pause":
+            patience = options.stall_timeout
+        elif inbox.idle:
+            patience = 0
+        inbox.idle = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(stream.options.stall_timeout):
-                await stream.room()
+            async with asyncio.timeout(patience):
+                while stream.live and not inbox.put(frame.message, own):
+                    await self.space.freed()
+                if stream.live:
+                    return
         # Also when the time is over: it may have ended, or found room, in the very moment.
         if not stream.live:
             raise StreamNotOpen(stream.name)
-        if not stream.inbox.put(frame.message):
-            await stream.stall()
+        if inbox.put(frame.message, own):
+            return
+        if options.stream_overflow == "reject":
+            raise InboxFull(stream.name, options.stream_capacity)
+        told = stream.stall()
+        if told is not None:
+            await told
+
+    def missed(self, name: str) -> None:
+        """Count a data frame of the client for the stream `name` that does not reach its inbox."""
+        stream = self._streams.get(name)
+        if stream is not None and stream.live:
+            stream.inbox.missed()
 
     async def open(self, frame: Open) -> None:
         """
@@ -119,15 +139,20 @@ class Connection:
             FrameError: if the stream cannot be opened.
         """
         stream = self._streams.get(frame.stream)
-        if stream is None or not stream.live:
-            match = self._routes.find(frame.stream)
-            predecessor = stream
-            stream = self._add(match, frame.subprotocols, frame.query)
-            if predecessor is None:
-                stream.start()
-            else:
-                predecessor.successor = stream
-        await stream.want()
+        if stream is not None and stream.live:
+            answer = stream.want(frame.credit)
+            if answer is not None:
+                await self.send_text(answer)
+            return
+        predecessor = stream
+        match = self._routes.find(frame.stream)
+        stream = self._add(match, frame.subprotocols, frame.query)
+        # Before it starts: a child may accept at once.
+        stream.want(frame.credit)
+        if predecessor is None:
+            stream.start()
+        else:
+            predecessor.successor = stream
 
     def close(self, frame: Close) -> None:
         """
@@ -185,13 +210,26 @@ class Connection:
 
     # The end of the socket.
 
-    async def close_socket(self, code: int, reason: str) -> None:
-        """Close the socket, or refuse it where it has not been accepted; not when it has ended."""
+    def close_socket(self, code: int, reason: str) -> asyncio.Future[None] | None:
+        """
+        Close the socket, or refuse it where it has not been accepted; not when it has ended.
+
+        Returns:
+            What is done when the server has been told, None where the socket has ended.
+
+        Raises:
+            TypeError, UnicodeEncodeError: if `code` is no integer, or `reason` no string that can
+                be UTF-8.
+        """
         if self.ended:
-            return
-        self.disconnect({"type": "websocket.disconnect", "code": code, "reason": reason})
-        message = {"type": "websocket.close", "code": code}
-        await self.send({**message, "reason": reason} if reason else message)
+            return None
+        message: Message = {"type": "websocket.close", "code": sendable(code)}
+        if reason:
+            message["reason"] = cut_reason(reason)
+        # A server may take fewer codes, as Daphne does, which raises.
+        instead = {**message, "code": sendable(code, daphne=True)}
+        self.disconnect({**message, "type": "websocket.disconnect", "reason": reason})
+        return self.outbox.post(message, instead)
 
     def disconnect(self, message: Message) -> None:
         """Tell every child that the socket has ended with `message`. Only the first call counts."""
@@ -207,10 +245,9 @@ class Connection:
 
         A cancellation is raised then: it does not shorten the time that each of them has.
         """
-        self.left = True
+        self.outbox.shut()
         cancelled = False
-        tasks = [*others, *(stream.task for stream in self._unfinished)]
-        while waiting := [task for task in tasks if task and not task.done()]:
+        while waiting := [task for task in self._owned(*others) if task and not task.done()]:
             try:
                 await asyncio.wait(waiting)
             except asyncio.CancelledError:
@@ -218,28 +255,38 @@ class Connection:
         if cancelled:
             raise asyncio.CancelledError
 
-    # What a stream needs of its socket.
+    def _owned(self, *others: asyncio.Task[None]) -> list[asyncio.Task[None] | None]:
+        children = [stream.task for stream in self._unfinished]
+        return [*others, *children, *self._tasks, self.outbox.writer]
 
-    async def send(self, message: Message) -> None:
-        """Send a message to the server, after those that wait already."""
-        # Not "async with", which makes two more coroutines: 6 % of what a frame costs.
-        await self._turn.acquire()
-        try:
-            if not self._gone:
-                await self._server_send(message)
-        except OSError as error:
-            # So says the ASGI specification of a client that has gone. The disconnect is on its
-            # way: a child that lives to receive it leaves its groups.
-            self._gone = True
-            logger.debug("%r has gone: %r", self._scope.get("path"), error)
-        finally:
-            self._turn.release()
+    # What is told to the client.
+
+    async def send_text(self, text: str) -> None:
+        """Send a frame, and wait until the server has taken it."""
+        await self.outbox.send({"type": "websocket.send", "text": text})
 
     async def reject(self, error: FrameError) -> None:
         """Tell the client of `error`, unless the socket has ended meanwhile."""
         if self.ended:
             return
-        await self.send({"type": "websocket.send", "text": self.options.codec.error(error)})
+        await self.send_text(self.options.codec.error(error))
+        await self._announce_rejected(error)
+
+    # What a stream needs of its connection.
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what is not to hold up a stream; `finish` waits for it."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def rejected(self, error: FrameError) -> None:
+        """Announce `error`, of which the stream tells the client."""
+        if frame_rejected.receivers:
+            self.run(self._announce_rejected(error))
+
+    async def _announce_rejected(self, error: FrameError) -> None:
         await announce(
             frame_rejected,
             self.sender,
@@ -258,11 +305,11 @@ class Connection:
         if stream.state is StreamState.CLOSED and self._streams.get(stream.name) is stream:
             del self._streams[stream.name]
 
-    async def stream_ended(self, stream: Stream) -> None:
+    def stream_ended(self, stream: Stream) -> None:
         """Close the socket where the server's side has ended its last stream."""
         empty = not self._live_eager and not self._live_others
         if empty and self._close_when_empty:
-            await self.close_socket(stream.code, stream.reason)
+            self.close_socket(stream.code, stream.reason)
 
     def stream_finished(self, stream: Stream) -> None:
         """Start the next life of the name, if one waits."""

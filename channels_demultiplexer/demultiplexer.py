@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-from channels.exceptions import StopConsumer
+from channels.exceptions import AcceptConnection, DenyConnection, StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
-from channels.utils import await_many_dispatch
 
 from . import jsontext
 from .child import child
@@ -20,6 +19,7 @@ from .conf import SETTINGS, DatabaseChecks, Options, Policy, nearest, options_of
 from .connection import Connection
 from .exceptions import FrameError, MalformedFrame, StreamNotOpen
 from .frames import SUBPROTOCOL, Close, CloseCode, Data, Frame, Open, Ping, name_fault
+from .receivers import dispatch_from, open_channel
 from .routing import ASGIApplication, Message, Receive, Routes, Scope, Send
 
 __all__ = ["WebsocketDemultiplexer", "child"]
@@ -32,6 +32,10 @@ _HOOKS = (
     "websocket_connect",
     "websocket_disconnect",
 )
+
+# After so many messages of a client, or so many seconds of work on them, others get their turn.
+_BREATH: Final = 64
+_LONG_BREATH: Final = 0.003
 
 logger = logging.getLogger("channels_demultiplexer")
 
@@ -102,11 +106,15 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """
         super().__init__(*args, **kwargs)
         self._options = self.check()
-        # The streams. None until the application is called.
-        self._connection: Connection | None = None
-        # The text message whose content receive_json has been given.
+        # None until the application is called.
+        self._served: Connection | None = None
+        # The text message whose content receive_json has been given, and the stream that it is
+        # for, where it is a data frame that has not been delivered to it.
         self._text: str | None = None
-        # Whether the class has been told of the connect, and of the disconnect.
+        self._undelivered: str | None = None
+        # Whether the class may be in its groups, and has been told of the connect and of the
+        # disconnect.
+        self._joined = False
         self._connected = False
         self._disconnected = False
 
@@ -158,7 +166,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
-        self._connection = Connection(
+        self._served = Connection(
             type(self).__dict__.get("_sender", type(self)),
             scope,
             send,
@@ -166,16 +174,13 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             options=self._options,
             close_when_empty=self.close_when_empty,
         )
-        self.base_send = self._connection.send
+        self.base_send = self._served.outbox.send
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
-        receivers = [receive]
-        if self.channel_layer is not None and (self.groups or self._has_handlers):
-            self.channel_name = await self.channel_layer.new_channel()
-            self.channel_receive = functools.partial(self.channel_layer.receive, self.channel_name)
-            receivers.append(self.channel_receive)
         code = CloseCode.INTERNAL_ERROR
         try:
-            await self._pump(receivers)
+            if self.channel_layer is not None and (self.groups or self._has_handlers):
+                await dispatch_from([receive, await open_channel(self)], self._handle)
+            await self._pump(receive)
         except StopConsumer:
             code = CloseCode.NORMAL
         except asyncio.CancelledError:
@@ -184,33 +189,60 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         finally:
             await self._end(code)
 
-    async def _pump(self, receivers: list[Receive]) -> None:
-        if len(receivers) > 1:
-            await await_many_dispatch(receivers, self._handle)
-        [receive] = receivers
+    async def _pump(self, receive: Receive) -> None:
+        """Handle one message after another, and let others run where there is always one."""
+        handled, worked = 0, 0.0
         while True:
             message = await receive()
-            # _handle() would do, but its coroutine is 2.3 % of the instructions of a frame.
-            if message["type"] == "websocket.receive":
-                await self._receive(message)
-            else:
-                await self._handle(message)
+            began = time.monotonic()
+            await self._handle(message)
+            handled += 1
+            worked += time.monotonic() - began
+            if handled >= _BREATH or worked >= _LONG_BREATH:
+                handled, worked = 0, 0.0
+                await asyncio.sleep(0)
 
     async def _handle(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "websocket.receive":
-            # Not through dispatch(), which goes to a thread and back for every message.
-            await self._receive(message)
+        """Handle a message of the server or the channel layer."""
+        if message["type"] != "websocket.receive":
+            await self._handle_other(message)
             return
-        if kind == "websocket.disconnect":
-            self._streams.disconnect(message)
+        # Not through dispatch(), which goes to a thread and back for every message.
+        connection = self._connection
+        if connection.ended:
+            return
+        try:
+            text = message.get("text")
+            if text is None:
+                await self._take(self._options.codec.parse_binary(message["bytes"]))
+            elif self._reads_frames:
+                await self._offer_json(text)
+            else:
+                await self._take(self._options.codec.parse(text))
+        except FrameError as error:
+            await connection.reject(error)
+
+    async def _handle_other(self, message: Message) -> None:
+        if message["type"] == "websocket.disconnect":
+            self._connection.disconnect(message)
             await self._leave(message)
-            return
-        self._connected = True
-        if kind == "websocket.connect" and self._is_plain and not self.groups:
+        elif message["type"] == "websocket.connect" and self._is_plain and not self.groups:
             await self.accept()
         else:
             await self.dispatch(message)
+
+    async def websocket_connect(self, message: Message) -> None:
+        """Join the groups and connect, as Channels' own does, and note how far that has come."""
+        self._joined = True
+        for group in self.groups:
+            await self.channel_layer.group_add(group, self.channel_name)
+        self._connected = True
+        try:
+            await self.connect()
+        except AcceptConnection:
+            await self.accept()
+        except DenyConnection:
+            await self.close()
 
     async def _leave(self, message: Message) -> None:
         """Tell the class of the disconnect, as it leaves its groups then."""
@@ -226,18 +258,22 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     async def _end(self, code: CloseCode) -> None:
         """Leave nothing behind, however the connection has ended."""
         message = {"type": "websocket.disconnect", "code": code.value}
-        self._streams.disconnect(message)
-        if self._connected and not self._disconnected:
+        self._connection.disconnect(message)
+        if self._joined and not self._disconnected:
             # A task, so that another cancellation does not keep the class from leaving its groups.
-            await self._streams.finish(asyncio.create_task(self._leave_late(message)))
+            await self._connection.finish(asyncio.create_task(self._leave_late(message)))
         else:
-            await self._streams.finish()
+            await self._connection.finish()
 
     async def _leave_late(self, message: Message) -> None:
         """Tell the class of an end that the server has not told of."""
         try:
             async with asyncio.timeout(self._options.consumer_close_timeout):
-                await self._leave(message)
+                if self._connected:
+                    await self._leave(message)
+                else:
+                    for group in self.groups:
+                        await self.channel_layer.group_discard(group, self.channel_name)
         except StopConsumer:
             pass
         except Exception:
@@ -245,10 +281,10 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             logger.exception("the disconnect of %r failed", self.scope.get("path"))
 
     @property
-    def _streams(self) -> Connection:
-        if self._connection is None:
+    def _connection(self) -> Connection:
+        if self._served is None:
             raise RuntimeError(f"{type(self).__name__} has no connection yet")
-        return self._connection
+        return self._served
 
     # What a subclass may call and override.
 
@@ -266,19 +302,26 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         if subprotocol is None and SUBPROTOCOL in self.scope.get("subprotocols", ()):
             subprotocol = SUBPROTOCOL
         await super().accept(subprotocol, headers)
-        self._streams.open_eager()
+        self._connection.open_eager()
 
     async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
         """
         Close the socket and every stream; before `accept`, refuse it.
 
         Args:
-            code: the close code, 1000 by default.
-            reason: the close reason, at most 123 UTF-8 bytes.
+            code: the close code, 1000 by default. One that cannot be sent (RFC 6455, section 7.4)
+                or that the server refuses is sent as another, see :doc:`/protocol`.
+            reason: the close reason, cut to 123 UTF-8 bytes.
+
+        Raises:
+            TypeError, UnicodeEncodeError: if `code` is no integer, or `reason` no string that can
+                be UTF-8.
         """
         if code is None or code is True:  # as Channels, whose send(close=True) comes here
             code = CloseCode.NORMAL.value
-        await self._streams.close_socket(code, reason or "")
+        told = self._connection.close_socket(code, reason or "")
+        if told is not None:
+            await asyncio.shield(told)
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         """
@@ -304,20 +347,6 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
 
     # Frames.
 
-    async def _receive(self, message: Message) -> None:
-        if self._streams.ended:
-            return
-        try:
-            text = message.get("text")
-            if text is None:
-                await self._take(self._options.codec.parse_binary(message["bytes"]))
-            elif self._reads_frames:
-                await self._offer_json(text)
-            else:
-                await self._take(self._options.codec.parse(text))
-        except FrameError as error:
-            await self._streams.reject(error)
-
     async def _offer_json(self, text: str) -> None:
         """Give a subclass the decoded frame."""
         content = self._options.codec.decode(text)
@@ -335,20 +364,29 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             self._text = None
 
     async def _take(self, frame: Frame) -> None:
-        if self._connection is None or self._connection.ended:
+        connection = self._served
+        if connection is None or connection.ended:
             # An instance that serves nothing has no open streams, nor a socket that has ended.
             raise StreamNotOpen(None if isinstance(frame, Ping) else frame.stream)
         if isinstance(frame, Data):
-            full = self._connection.deliver(frame)
-            if full is not None:
-                await self._connection.overflow(full, frame)
+            # Whether it is for the inbox that the client meant it for.
+            own = not self._reads_frames or self._undelivered == frame.stream
+            if own:
+                self._undelivered = None
+            try:
+                full = connection.deliver(frame, own)
+                if full is not None:
+                    await connection.overflow(full, frame, own)
+            except FrameError:
+                if own:
+                    connection.missed(frame.stream)
+                raise
         elif isinstance(frame, Open):
-            await self._connection.open(frame)
+            await connection.open(frame)
         elif isinstance(frame, Close):
-            self._connection.close(frame)
+            connection.close(frame)
         else:
-            text = self._options.codec.pong(frame)
-            await self.base_send({"type": "websocket.send", "text": text})
+            await connection.send_text(self._options.codec.pong(frame))
 
 
 def _wrong_arguments(called: str, initkwargs: Mapping[str, Any]) -> str:

@@ -4,65 +4,138 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
+from .credit import Credit
 from .routing import Message
 
-__all__ = ["Inbox"]
+__all__ = ["Inbox", "Space"]
+
+
+def _size(message: Message) -> int:
+    """Return the bytes of a data frame as the child will receive it, text as UTF-8."""
+    text: str | None = message.get("text")
+    if text is None:
+        return len(message["bytes"])
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
+class Space:
+    """
+    What waits in all inboxes of a connection together.
+
+    Args:
+        limit: the bytes that may wait; one frame may where no other does.
+    """
+
+    __slots__ = ("_frames", "_freed", "_limit", "_size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._frames = 0
+        self._size = 0
+        # Set when there may be room again. None until somebody had to wait for it.
+        self._freed: asyncio.Event | None = None
+
+    def fits(self, size: int) -> bool:
+        """Whether a frame of `size` bytes may wait."""
+        return self._size + size <= self._limit or not self._frames
+
+    def fill(self, size: int) -> None:
+        """Count a frame that waits."""
+        self._frames += 1
+        self._size += size
+
+    def free(self, size: int) -> None:
+        """Count a frame that waits no more."""
+        self._frames -= 1
+        self._size -= size
+        self.wake()
+
+    async def freed(self) -> None:
+        """Wait until there may be room again."""
+        if self._freed is None:
+            self._freed = asyncio.Event()
+        self._freed.clear()
+        await self._freed.wait()
+
+    def wake(self) -> None:
+        """Wake the call of freed() that waits."""
+        if self._freed is not None:
+            self._freed.set()
 
 
 class Inbox:
     """
     The messages for one child, which takes them by `receive`, its ASGI `receive`.
 
+    It hands a message to the call that waits for it, by a future for each call. An `asyncio.Queue`
+    in its place would cost a message more, and lose one where the call is cancelled in the moment
+    in which it gets it.
+
     Args:
         capacity: the most data frames that wait; connect and disconnect don't count.
+        space: what waits in this inbox and others.
     """
 
     __slots__ = (
         "_capacity",
+        "_credit",
         "_disconnect",
+        "_disconnect_taken",
         "_frames",
+        "_held",
         "_open",
-        "_room",
-        "_told",
+        "_space",
         "_waiters",
+        "idle",
         "started",
     )
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, space: Space) -> None:
         self._capacity = capacity
+        self._space = space
         # The data that waits. None until some had to: an empty deque has 760 bytes.
         self._frames: deque[Message] | None = None
         #: Whether the child has taken its websocket.connect.
         self.started = False
-        # Whether data may be taken: not before the child has accepted.
+        #: Whether the child has taken no data since this was set.
+        self.idle = False
+        # Whether data may be taken: not before the child has accepted, nor while it is held.
         self._open = False
+        self._held = False
         # The child's websocket.disconnect, once it is to end, and whether it has taken it.
         self._disconnect: Message | None = None
-        self._told = False
+        self._disconnect_taken = False
         # The calls of receive() that wait; more than one only where the child calls it twice.
         self._waiters: list[asyncio.Future[Message]] = []
-        # Set when there may be room again. None until the inbox was full once.
-        self._room: asyncio.Event | None = None
+        # None where no `open` has asked for it.
+        self._credit: Credit | None = None
 
-    @property
-    def full(self) -> bool:
-        """Whether as many frames wait as may."""
-        return self._frames is not None and len(self._frames) >= self._capacity
+    def put(self, message: Message, own: bool = True) -> bool:
+        """
+        Put a data frame; return False where the inbox is full.
 
-    def put(self, message: Message) -> bool:
-        """Put a data frame; return False where the inbox is full."""
-        while self._waiters and self._open:
+        Args:
+            own: whether the client has sent it for this inbox, and so needs credit for it.
+        """
+        credit = self._credit
+        while self._waiters and self._open and not self._held:
             # Nothing is ahead of it: straight to the call that waits.
             waiter = self._waiters.pop(0)
             if not waiter.done():  # cancelled
                 waiter.set_result(message)
+                self.idle = False
+                if credit is not None:
+                    credit.put(own)
+                    credit.taken()
                 return True
-        if self._frames is None:
-            self._frames = deque()
-        if len(self._frames) >= self._capacity:
+        size = _size(message)
+        if not self._has_room(own) or not self._space.fits(size):
             return False
-        self._frames.append(message)
+        self._append(message, size)
+        if credit is not None:
+            credit.put(own)
         return True
 
     def accept(self) -> None:
@@ -71,25 +144,48 @@ class Inbox:
         self._hand_over()
 
     def disconnect(self, message: Message) -> None:
-        """Give the child `message`, its websocket.disconnect, after what waits. Only once."""
-        self._disconnect = message
-        self._hand_over()
+        """Give the child `message`, its websocket.disconnect, after what waits. The first counts."""
+        if self._disconnect is None:
+            self._disconnect = message
+            self._credit = None
+            self.release()
 
     def clear(self) -> None:
         """Drop the data that waits."""
-        self._frames = None
+        while self._frames:
+            self._space.free(_size(self._frames.popleft()))
 
-    async def room(self) -> None:
-        """Wait until there is room, or a `wake`. To be called where the inbox is full."""
-        if self._room is None:
-            self._room = asyncio.Event()
-        self._room.clear()
-        await self._room.wait()
+    # Credit.
 
-    def wake(self) -> None:
-        """Wake the call of room() that waits."""
-        if self._room is not None:
-            self._room.set()
+    def begin_credit(self, grant: Callable[[int], None]) -> int:
+        """
+        Count anew what the client may send.
+
+        Args:
+            grant: called with what it may send in addition.
+
+        Returns:
+            What it may send now: as many data frames as places are free.
+        """
+        free = max(0, self._capacity - len(self._frames or ()))
+        self._credit = Credit(free, self._capacity, grant)
+        return free
+
+    def missed(self) -> None:
+        """Count a data frame of the client that does not come here as one that was taken."""
+        if self._credit is not None:
+            self._credit.missed()
+
+    def hold(self) -> None:
+        """Keep the child from taking data until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Let the child go on taking data."""
+        self._held = False
+        self._hand_over()
+
+    # What the child calls.
 
     async def receive(self) -> Message:
         """
@@ -112,16 +208,32 @@ class Inbox:
                 self._take_back(waiter.result())
             raise
 
+    def _has_room(self, own: bool) -> bool:
+        """Whether another frame may wait here: so it is for each for which the client has credit."""
+        if self._frames is None or len(self._frames) < self._capacity:
+            return True
+        return own and self._credit is not None and self._credit.unused > 0
+
+    def _append(self, message: Message, size: int) -> None:
+        if self._frames is None:
+            self._frames = deque()
+        self._frames.append(message)
+        self._space.fill(size)
+
     def _next(self) -> Message | None:
         """Take the next message, None where the child has to wait."""
         if not self.started:
             self.started = True
             return {"type": "websocket.connect"}
-        if self._frames and self._open and not self._told:
-            self.wake()
-            return self._frames.popleft()
-        if self._disconnect is not None and not self._told:
-            self._told = True
+        if self._frames and self._open and not self._held and not self._disconnect_taken:
+            message = self._frames.popleft()
+            self._space.free(_size(message))
+            self.idle = False
+            if self._credit is not None:
+                self._credit.taken()
+            return message
+        if self._disconnect is not None and not self._disconnect_taken:
+            self._disconnect_taken = True
             return self._disconnect
         return None
 
@@ -138,9 +250,12 @@ class Inbox:
 
     def _take_back(self, message: Message) -> None:
         if message is self._disconnect:
-            self._told = False
+            self._disconnect_taken = False
         else:
             if self._frames is None:
                 self._frames = deque()
             self._frames.appendleft(message)
+            self._space.fill(_size(message))
+            if self._credit is not None:
+                self._credit.given_back()
         self._hand_over()

@@ -1,28 +1,30 @@
 """
 One child application: its task, its states, and what its sends mean.
 
-A stream knows nothing of other streams. What it needs of the socket is a `Socket`.
+A stream knows nothing of other streams. What it needs of its socket, its connection does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Iterator
 from enum import Enum, auto
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from django.urls.exceptions import Resolver404
 
+from . import jsontext
 from .conf import Options
-from .exceptions import FrameError, UnknownStream
-from .frames import CloseCode, Envelope
+from .exceptions import UnknownStream
+from .frames import CloseCode, Envelope, plain_code
 from .inbox import Inbox
 from .routing import ASGIApplication, Message, Scope
 from .signals import announce, stream_closed, stream_opened
 
-__all__ = ["Socket", "Stream", "StreamState"]
+if TYPE_CHECKING:
+    from .connection import Connection
+
+__all__ = ["Stream", "StreamState"]
 
 logger = logging.getLogger("channels_demultiplexer")
 
@@ -40,50 +42,49 @@ class StreamState(Enum):
     CLOSED = auto()
 
 
-# A tuple, because a member of an Enum is looked up slowly: 0.14 us of the 6 us that a frame costs.
+# A tuple, because a member of an Enum is looked up slowly: the benchmark's row `trivial` shows it.
 _LIVE = (StreamState.OPENING, StreamState.OPEN)
 
 # After so many messages of a child others get their turn.
 _BREATH = 64
 
 
-class Socket(Protocol):
-    """What a stream needs of the socket that it is part of."""
-
-    sender: type
-    #: Whether the client has left, and nobody is to be answered.
-    left: bool
-
-    async def send(self, message: Message) -> None:
-        """Send a message to the server, after those that wait already."""
-
-    async def reject(self, error: FrameError) -> None:
-        """Tell the client of `error`."""
-
-    def stream_changed(self, stream: Stream, before: StreamState) -> None:
-        """Note that the state of a stream is no longer `before`."""
-
-    async def stream_ended(self, stream: Stream) -> None:
-        """Act on a stream that the server's side has ended, after the client was told."""
-
-    def stream_finished(self, stream: Stream) -> None:
-        """Note that a stream has ended and its child has finished."""
-
-
 class Stream:
     """
     A stream and its child.
 
-    ======== ======== =====================================================
-    from     to       when
-    ======== ======== =====================================================
-    OPENING  OPEN     the child accepts
-    OPENING, CLOSING  the client's `close` arrives (`close`), or it stalled
-    OPEN              before it started (`stall`)
-    OPENING, CLOSED   the child closes, crashes or returns, or it stalled
-    OPEN              (`stall`), or the socket has ended (`disconnect`)
-    CLOSING  CLOSED   the child has finished, or the socket has ended
-    ======== ======== =====================================================
+    OPENING becomes OPEN when the child accepts. All else that happens to the state is an end:
+
+    =================== =========== ======= ============== ===================== =================
+    who ends it         from        to      code           the client gets       the child gets
+    =================== =========== ======= ============== ===================== =================
+    client's `close`    live        CLOSING the client's   its acknowledgement,  websocket.
+                                                           when the child has    disconnect, and
+                                                           finished              its time at once
+    child closes        live        CLOSED  its own; 1000  a `close`             websocket.
+                                            or 4403                              disconnect, and
+                                                                                 its time when the
+                                                                                 client was told
+    child closes        CLOSING     CLOSING the client's   (as above)            (has got it)
+    child returns       live        CLOSED  1000 or 4403   a `close`             (has finished)
+    child raises        live        CLOSED  1011           a `close`             (has finished)
+    its router misses   live        CLOSED  4403           an error, 404         (has finished)
+    child finishes      CLOSING     CLOSED  the client's   the acknowledgement   (has finished)
+    stall               live        CLOSED  1013           a `close`             as for its close
+    stall of a life     OPENING     CLOSING 1013           a `close`, when the   websocket.
+    that waits                                             child has finished    disconnect
+    end of the socket   any but     CLOSED  the socket's   nothing               websocket.
+                        CLOSED                                                   disconnect, and
+                                                                                 its time at once
+    =================== =========== ======= ============== ===================== =================
+
+    Live is OPENING or OPEN; 4403 is for a child that has not accepted. Whatever the child sends
+    in CLOSED is dropped, and in CLOSING after its own close or a stall.
+
+    The end is told once to each side: answers to the client are posted to the connection's outbox,
+    so that whoever caused them, and gives up or is cancelled, owes nobody anything. When the
+    child's time is over, it is cancelled, again and again. When it has finished and the client
+    has been told, the end is announced, and the next life of the name begins.
 
     Args:
         name: the stream's name.
@@ -91,19 +92,24 @@ class Stream:
         scope: the child's scope.
         envelope: wraps what the child sends.
         options: the stream's settings.
-        socket: the socket.
+        connection: the streams of the socket.
     """
 
     __slots__ = (
-        "_answers",
+        "_answer",
         "_application",
+        "_connection",
         "_deadline",
         "_envelope",
+        "_grant",
         "_killed",
         "_muted",
+        "_opening",
+        "_promised",
+        "_running",
         "_sent",
-        "_socket",
-        "_told",
+        "_stalled",
+        "_wanted",
         "accepted",
         "code",
         "inbox",
@@ -115,7 +121,6 @@ class Stream:
         "subprotocol",
         "successor",
         "task",
-        "wanted",
     )
 
     def __init__(
@@ -125,40 +130,49 @@ class Stream:
         scope: Scope,
         envelope: Envelope,
         options: Options,
-        socket: Socket,
+        connection: Connection,
     ) -> None:
         self.name = name
         self.scope = scope
         self.options = options
         self._application = application
-        self._socket = socket
+        self._connection = connection
         self._envelope = envelope
         self.state = StreamState.OPENING
         #: Whether the child has accepted; it may do so in CLOSING too.
         self.accepted = False
         #: What the child selected in accepting.
         self.subprotocol: str | None = None
-        #: Whether a client's `open` waits for the child to accept.
-        self.wanted = False
         #: How the stream ended. Set in CLOSING and CLOSED.
-        self.code: int = CloseCode.NORMAL
+        self.code: int = CloseCode.NORMAL.value
         self.reason = ""
         #: The next life of the name, which starts when this one has finished.
         self.successor: Stream | None = None
         #: Runs the child. None until `start`.
         self.task: asyncio.Task[None] | None = None
         #: What the child receives. Data is put into it only while the stream is live.
-        self.inbox = Inbox(options.stream_capacity)
-        # Whether the child has been told to end.
-        self._told = False
+        self.inbox = Inbox(options.stream_capacity, connection.space)
+        # Whether a client's `open` waits for the child to accept, and the credit that its answer
+        # is to tell of, if any.
+        self._wanted = False
+        self._promised: int | None = None
+        # The last grant of credit, which the server may not have taken yet.
+        self._grant: asyncio.Future[None] | None = None
+        # Whether the child has been started and has not finished.
+        self._running = False
         # Whether what the child sends is dropped.
         self._muted = False
+        # Whether it stalled before it could start.
+        self._stalled = False
+        # What tells the client of the end.
+        self._answer: asyncio.Future[None] | None = None
+        # Announces the acceptance. None where nobody listens.
+        self._opening: asyncio.Task[None] | None = None
         # Runs out when the child has had its time to end. None until it is to end.
         self._deadline: asyncio.TimerHandle | None = None
         # How many messages the child has sent.
         self._sent = 0
-        # How many answers to the client the child's own calls are sending.
-        self._answers = 0
+        # Whether the child was cancelled because its time was over.
         self._killed = False
 
     @property
@@ -166,49 +180,62 @@ class Stream:
         """Whether the stream is opening or open."""
         return self.state in _LIVE
 
-    # What the socket does to the stream.
+    # What the connection does to the stream.
+
+    def want(self, credit: bool) -> str | None:
+        """
+        Note a client's `open`. Only while live.
+
+        Args:
+            credit: whether it asks for credit.
+
+        Returns:
+            The answer, None where it is to come when the child accepts.
+        """
+        granted = self.inbox.begin_credit(self._grant_more) if credit else None
+        if self.accepted:
+            return self.options.codec.opened(self.name, self.subprotocol, granted)
+        self._wanted = True
+        if credit:
+            self._promised = granted
+        return None
 
     def start(self) -> None:
         """Start the child. A predecessor of the same name must have finished."""
-        self.task = asyncio.create_task(self._run())
-        if self._told:
+        # Before the task, which may run at once (asyncio.eager_task_factory).
+        self._running = True
+        if not self.live:
             self._set_deadline()
-
-    async def room(self) -> None:
-        """Wait until the inbox has room, or the stream is no longer live."""
-        while self.live and self.inbox.full:
-            await self.inbox.room()
-
-    async def want(self) -> None:
-        """Answer a client's `open`, now or when the child accepts. Only while live."""
-        if self.accepted:
-            await self._send_text(self.options.codec.opened(self.name, self.subprotocol))
-        else:
-            self.wanted = True
+        self.task = asyncio.create_task(self._run())
+        self.task.add_done_callback(self._child_finished)
 
     def close(self, code: int, reason: str) -> None:
         """Carry out a client's `close`, which is answered when the child has finished."""
-        self._leave(StreamState.CLOSING, code, reason)
-        self._tell({"type": "websocket.disconnect", "code": code, "reason": reason})
-        self._set_deadline()
+        self._end(StreamState.CLOSING, _disconnect(code, reason), None)
 
-    async def stall(self) -> None:
-        """End the stream because its inbox stayed full. Only while live."""
+    def stall(self) -> asyncio.Future[None] | None:
+        """
+        End the stream because its inbox stayed full. Only while live.
+
+        Returns:
+            What is done when the client has been told, None where that is to come.
+        """
         self.inbox.clear()
-        if self.task is None:
+        self._muted = True
+        message = _disconnect(CloseCode.TRY_AGAIN_LATER, "")
+        if not self._running:
             # The end of its predecessor is to be answered first.
-            self.close(CloseCode.TRY_AGAIN_LATER, "")
-        else:
-            self._set_deadline()
-            await self._end(CloseCode.TRY_AGAIN_LATER, "")
+            self._stalled = True
+            self._end(StreamState.CLOSING, message, None)
+            return None
+        return self._end(StreamState.CLOSED, message, self._closed(message))
 
     def disconnect(self, message: Message) -> None:
         """End the stream because the socket has ended with `message`, its websocket.disconnect."""
-        self._muted = True
-        if self.state is not StreamState.CLOSED:
-            self._leave(StreamState.CLOSED, message.get("code", CloseCode.NO_STATUS), "")
-        self._tell({**message})
-        self._set_deadline()
+        if self.state is StreamState.CLOSED:
+            self._set_deadline()
+        else:
+            self._end(StreamState.CLOSED, {**message}, None)
 
     # What the child calls.
 
@@ -218,6 +245,8 @@ class Stream:
 
         Raises:
             RuntimeError: if it has not accepted, or accepts twice, or the message has no meaning.
+            TypeError, UnicodeEncodeError: if a text, code, reason or subprotocol is of the wrong
+                type, or cannot be UTF-8.
         """
         if self._muted:
             # Else a child that goes on sending would keep all others from running.
@@ -229,12 +258,11 @@ class Stream:
                 raise RuntimeError(f"stream {self.name!r}: websocket.send before websocket.accept")
             text = message.get("text")
             if text is not None:
-                await self._socket.send(
-                    {"type": "websocket.send", "text": self._envelope.text(text)}
-                )
+                wrapped: Message = {"type": "websocket.send", "text": self._envelope.text(text)}
             else:
                 data = self._envelope.bytes(message["bytes"])
-                await self._socket.send({"type": "websocket.send", "bytes": data})
+                wrapped = {"type": "websocket.send", "bytes": data}
+            await self._connection.outbox.send(wrapped)
             self._sent += 1
             if not self._sent % _BREATH:
                 # A server's send need not wait: a flood would keep all others from running.
@@ -246,94 +274,155 @@ class Stream:
         else:
             raise RuntimeError(f"stream {self.name!r}: no message of the type {kind!r} is expected")
 
-    # What the child's messages mean.
-
     async def _accept(self, subprotocol: str | None) -> None:
         if self.accepted:
             raise RuntimeError(
                 f"stream {self.name!r}: websocket.accept, but it has accepted already"
             )
-        answer = self.options.codec.opened(self.name, subprotocol)
+        answer = self.options.codec.opened(self.name, subprotocol, self._promised)
         self.accepted = True
         self.subprotocol = subprotocol
         if self.state is StreamState.OPENING:
             self._set_state(StreamState.OPEN)
+        told = self._post(answer) if self._wanted else None
         self.inbox.accept()
-        if self.wanted:
-            self.wanted = False
-            with self._answering():
-                await self._send_text(answer)
-        await announce(stream_opened, self._socket.sender, stream=self.name, scope=self.scope)
+        if stream_opened.receivers:
+            self._opening = self._connection.run(
+                announce(stream_opened, self._connection.sender, stream=self.name, scope=self.scope)
+            )
+            await asyncio.shield(self._opening)
+        if told is not None:
+            await asyncio.shield(told)
 
     async def _child_close(self, code: int | None, reason: str) -> None:
+        message = _disconnect(self._own_code() if code is None else code, reason)
+        answer = self._closed(message)
         if self.state is StreamState.CLOSING:
             self._muted = True  # the client's close is answered with the client's code
         else:
-            with self._answering():
-                await self._end(self._own_code() if code is None else code, reason)
-            # Not before: the client may read slowly, and is to get its `close` in any case.
-            self._set_deadline()
-
-    @contextlib.contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Within, the child is not cancelled: a client that reads slowly gets its answer too."""
-        self._answers += 1
-        try:
-            yield
-        finally:
-            self._answers -= 1
+            told = self._end(StreamState.CLOSED, message, answer)
+            assert told is not None  # there is an answer
+            await asyncio.shield(told)
 
     def _own_code(self) -> CloseCode:
         """The code for an end for which the child gives none."""
         return CloseCode.NORMAL if self.accepted else CloseCode.REFUSED
 
-    # The ends.
+    def _grant_more(self, credit: int) -> None:
+        """Let the client send more; the child takes no data until the server has taken that."""
+        self.inbox.hold()
+        self._grant = self._post(self.options.codec.credit(self.name, credit))
+        self._grant.add_done_callback(lambda _: self.inbox.release())
 
-    async def _end(self, code: int, reason: str) -> None:
-        """End the stream from the server's side: tell the client, and the child."""
-        answer = self.options.codec.closed(self.name, code, reason)
-        self._muted = True
-        self._leave(StreamState.CLOSED, code, reason)
-        self._tell({"type": "websocket.disconnect", "code": code, "reason": reason})
-        await self._send_text(answer)
-        await self._socket.stream_ended(self)
+    # The end.
 
-    def _tell(self, message: Message) -> None:
-        """Give the child its websocket.disconnect, if it has none."""
-        if not self._told:
-            self._told = True
-            self.inbox.disconnect(message)
+    def _end(
+        self, state: StreamState, disconnect: Message, answer: str | None
+    ) -> asyncio.Future[None] | None:
+        """
+        End the stream: see the table above.
 
-    def _leave(self, state: StreamState, code: int, reason: str) -> None:
-        self.code = code
-        self.reason = reason
+        Args:
+            state: CLOSING or CLOSED.
+            disconnect: the child's websocket.disconnect, if it has got none.
+            answer: what tells the client, None where nothing does, or not yet.
+
+        Returns:
+            What is done when the server has taken the answer, None where there is none.
+        """
+        by_client = self.state is StreamState.CLOSING and not self._stalled
+        self.code = disconnect.get("code", CloseCode.NO_STATUS.value)
+        self.reason = disconnect.get("reason") or ""
+        if state is StreamState.CLOSED:
+            self._muted = True
         self._set_state(state)
-        self.inbox.wake()
+        if self._grant is not None:
+            self._connection.outbox.withdraw(self._grant)
+        self.inbox.disconnect(disconnect)
+        self._connection.space.wake()
+        if answer is None:
+            self._set_deadline()
+            return None
+        told = self._answer = self._post(answer)
+        # Not before: the client may read slowly, and is to get its `close` in any case.
+        told.add_done_callback(lambda _: self._set_deadline())
+        if not by_client:
+            self._connection.stream_ended(self)
+        return told
+
+    def _child_finished(self, task: asyncio.Task[None]) -> None:
+        """Conclude the stream when the child has finished."""
+        self._running = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        error: BaseException | None
+        try:
+            error = task.exception()
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+        missed = isinstance(error, Resolver404) and not self.inbox.started
+        if error is not None and not missed:
+            self._log_crash(error)
+        if self.state is StreamState.CLOSING:
+            message = _disconnect(self.code, self.reason)
+            self._end(StreamState.CLOSED, message, self._closed(message))
+        elif self.live and missed:
+            unknown = UnknownStream(self.name)
+            self._connection.rejected(unknown)
+            message = _disconnect(CloseCode.REFUSED, "")
+            self._end(StreamState.CLOSED, message, self.options.codec.error(unknown))
+        elif self.live:
+            code = self._own_code() if error is None else CloseCode.INTERNAL_ERROR
+            message = _disconnect(code, "")
+            self._end(StreamState.CLOSED, message, self._closed(message))
+        if self._answer is None or self._answer.done():
+            self._announce_end()
+        else:
+            self._answer.add_done_callback(lambda _: self._announce_end())
+
+    def _announce_end(self) -> None:
+        if stream_closed.receivers:
+            self._connection.run(self._finish())
+        else:
+            self._connection.stream_finished(self)
+
+    async def _finish(self) -> None:
+        if self._opening is not None:
+            await self._opening
+        await announce(
+            stream_closed,
+            self._connection.sender,
+            stream=self.name,
+            scope=self.scope,
+            code=self.code,
+            opened=self.accepted,
+        )
+        self._connection.stream_finished(self)
+
+    def _closed(self, disconnect: Message) -> str:
+        return self.options.codec.closed(self.name, disconnect["code"], disconnect["reason"])
+
+    def _post(self, text: str) -> asyncio.Future[None]:
+        return self._connection.outbox.post({"type": "websocket.send", "text": text})
 
     def _set_state(self, state: StreamState) -> None:
         before = self.state
         logger.debug("stream %r: %s -> %s", self.name, before, state)
         self.state = state
-        self._socket.stream_changed(self, before)
+        self._connection.stream_changed(self, before)
 
     def _set_deadline(self) -> None:
-        if self._deadline is None and self.task is not None and not self.task.done():
+        if self._deadline is None and self._running:
             timeout = self.options.consumer_close_timeout
             loop = asyncio.get_running_loop()
             self._deadline = loop.call_later(timeout, self._expire)
 
-    def _clear_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
     def _expire(self) -> None:
         """Cancel a child that has not ended in time, again and again if it goes on."""
-        assert self.task is not None  # start() sets the deadline
+        assert self.task is not None  # start() has been called, and the loop has run since
         self._deadline = None
         self._set_deadline()
-        if self._answers and not self._socket.left:
-            return
         logger.warning(
             "stream %r of %r did not end within %s seconds and is cancelled",
             self.name,
@@ -344,62 +433,15 @@ class Stream:
         self.task.cancel()
 
     async def _run(self) -> None:
-        """Run the child, and conclude the stream when it has finished."""
-        code: int = CloseCode.INTERNAL_ERROR
-        missed = False
-        try:
-            await self._application(self.scope, self.inbox.receive, self.send)
-            code = self._own_code()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever it raises ends its stream alone
-            missed = isinstance(error, Resolver404) and not self.inbox.started
-            if not missed:
-                self._log_crash(error)
-        try:
-            await self._conclude(code, missed)
-        finally:
-            self._clear_deadline()
-            self._socket.stream_finished(self)
-
-    async def _conclude(self, code: int, missed: bool) -> None:
-        """Tell the client what it has not been told of the end."""
-        self._muted = True
-        # From here on only the client's leaving limits the time: it may read slowly.
-        self._clear_deadline()
-        self._answers += 1
-        if self.task is not None and self.task.cancelling():
-            # A cancellation that the child did not live to see is not for what follows.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
-        try:
-            if self.state is StreamState.CLOSING:
-                self._set_state(StreamState.CLOSED)
-                codec = self.options.codec
-                await self._send_text(codec.closed(self.name, self.code, self.reason))
-            elif missed and self.live:
-                self._leave(StreamState.CLOSED, CloseCode.REFUSED, "")
-                await self._socket.reject(UnknownStream(self.name))
-                await self._socket.stream_ended(self)
-            elif self.live:
-                await self._end(code, "")
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - the task ends here in any case
-            self._log_crash(error)
-        await announce(
-            stream_closed,
-            self._socket.sender,
-            stream=self.name,
-            scope=self.scope,
-            code=self.code,
-            opened=self.accepted,
-        )
+        await self._application(self.scope, self.inbox.receive, self.send)
 
     def _log_crash(self, error: BaseException) -> None:
         if self._killed and isinstance(error, asyncio.CancelledError):
             return
         logger.error("stream %r of %r crashed", self.name, self.scope.get("path"), exc_info=error)
 
-    async def _send_text(self, text: str) -> None:
-        await self._socket.send({"type": "websocket.send", "text": text})
+
+def _disconnect(code: int, reason: str) -> Message:
+    """Make a websocket.disconnect, of plain values."""
+    code, reason = plain_code(code), jsontext.plain(reason)
+    return {"type": "websocket.disconnect", "code": code, "reason": reason}

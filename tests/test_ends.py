@@ -674,8 +674,8 @@ async def test_acknowledgement_that_waits_at_the_end() -> None:
 
 
 async def test_server_that_holds_up_an_answer_for_ever() -> None:
-    """A server whose send does not return though the socket has ended has a child's time."""
-    application = demultiplexer({"a": plain_echo}, consumer_close_timeout=0.01)
+    """A server whose send of an answer does not return holds nothing up when the socket has ended."""
+    application = demultiplexer({"a": plain_echo})
     async with Client(application) as client:
         await client.connect()
         stuck = asyncio.Event()
@@ -689,7 +689,6 @@ async def test_server_that_holds_up_an_answer_for_ever() -> None:
         await within(stuck.wait(), "the answer")
         client.disconnect(1001)
         await client.ended()
-        client.log.expect("stream 'a' .*cancelled")
 
 
 async def test_frame_rejected_after_the_end() -> None:

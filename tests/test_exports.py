@@ -33,6 +33,7 @@ EXPORTS = {
         "options_of",
     ],
     "connection": ["Connection"],
+    "credit": ["Credit"],
     "declarations": ["DeclarationError", "declared_route", "mounted_router"],
     "demultiplexer": ["WebsocketDemultiplexer", "child"],
     "exceptions": [
@@ -61,13 +62,14 @@ EXPORTS = {
         "plain_code",
         "sendable",
     ],
-    "inbox": ["Inbox"],
+    "inbox": ["Inbox", "Space"],
     "jsontext": ["decode", "encode", "is_json", "is_utf8", "member", "plain", "replace_surrogates"],
+    "outbox": ["Outbox"],
     "receivers": ["cancel_all", "dispatch_from", "finish", "open_channel"],
     "routing": ["ASGIApplication", "Match", "Message", "Receive", "Routes", "Scope", "Send"],
     "signals": ["announce", "frame_rejected", "stream_closed", "stream_opened"],
     "status": ["StatusCodes"],
-    "stream": ["Socket", "Stream", "StreamState"],
+    "stream": ["Stream", "StreamState"],
     "testing": ["DemultiplexerCommunicator", "StreamCommunicator"],
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from channels_demultiplexer.inbox import Inbox
+from channels_demultiplexer.inbox import Inbox, Space
 from channels_demultiplexer.routing import Message
 
 CONNECT = {"type": "websocket.connect"}
@@ -28,7 +28,7 @@ A, B, C = frame("a"), frame("b"), frame("c")
 @pytest.fixture
 def inbox() -> Inbox:
     """An inbox of two frames whose child has not taken its connect."""
-    return Inbox(2)
+    return Inbox(2, Space(1000))
 
 
 @pytest_asyncio.fixture
@@ -340,7 +340,7 @@ async def test_polling_leaves_nothing(accepted: Inbox) -> None:
 @pytest.mark.parametrize("capacity", [1, 2, 100])
 async def test_capacity(capacity: int) -> None:
     """As many frames wait as the capacity says; connect does not count."""
-    inbox = Inbox(capacity)
+    inbox = Inbox(capacity, Space(1000))
     assert [inbox.put(A) for _ in range(capacity)] == [True] * capacity
     assert inbox.put(B) is False
     await inbox.receive()
@@ -366,22 +366,20 @@ async def test_frame_for_a_waiting_call_does_not_count(accepted: Inbox, calls: A
 
 
 async def test_full(accepted: Inbox) -> None:
-    """An inbox is full when as many frames wait as may."""
-    assert accepted.full is False
-    accepted.put(A)
-    assert accepted.full is False
-    accepted.put(B)
-    assert accepted.full is True
-    await accepted.receive()
-    assert accepted.full is False
+    """An inbox is full when as many frames wait as may, until one is taken."""
+    assert accepted.put(A)
+    assert accepted.put(B)
+    assert not accepted.put(C)
+    assert await accepted.receive() is A
+    assert accepted.put(C)
+    assert taken(accepted) == [B, C]
 
 
 async def test_disconnect_does_not_count(accepted: Inbox) -> None:
     """A disconnect takes no room, and finds some in a full inbox."""
     accepted.put(A)
     accepted.disconnect(DISCONNECT)
-    assert accepted.full is False
-    accepted.put(B)
+    assert accepted.put(B)
     assert taken(accepted) == [A, B, DISCONNECT]
 
 
@@ -390,7 +388,6 @@ async def test_clear(accepted: Inbox) -> None:
     accepted.put(A)
     accepted.put(B)
     accepted.clear()
-    assert accepted.full is False
     accepted.disconnect(DISCONNECT)
     assert taken(accepted) == [DISCONNECT]
 
@@ -402,59 +399,265 @@ async def test_clear_empty(accepted: Inbox) -> None:
     assert taken(accepted) == [A]
 
 
-# Test room.
+# Test the space that inboxes share.
 
 
-async def test_room(accepted: Inbox, calls: Any) -> None:
-    """A call of `room` waits until a frame is taken."""
-    accepted.put(A)
-    accepted.put(B)
-    call = await calls(accepted.room())
-    assert not await ended(call)
-    await accepted.receive()
-    assert await ended(call)
+def inboxes(limit: int) -> tuple[Inbox, Inbox, Space]:
+    """Return two inboxes that share a space of `limit` bytes, and that space."""
+    space = Space(limit)
+    return Inbox(10, space), Inbox(10, space), space
 
 
-async def test_room_by_accept(inbox: Inbox, calls: Any) -> None:
-    """A call of `room` is woken where accepting lets a call take a frame."""
+async def accept(inbox: Inbox) -> None:
+    """Have a child take the connect, and accept."""
     await inbox.receive()
-    receiving = await calls(inbox.receive())
-    inbox.put(A)
-    inbox.put(B)
-    call = await calls(inbox.room())
     inbox.accept()
+
+
+def text(content: str) -> Message:
+    return {"type": "websocket.receive", "text": content}
+
+
+def data(content: bytes) -> Message:
+    return {"type": "websocket.receive", "bytes": content}
+
+
+@pytest.mark.parametrize("make", [lambda size: text("x" * size), lambda size: data(bytes(size))])
+async def test_space_is_shared(make: Any) -> None:
+    """What waits in one inbox leaves the others less room, in bytes; what is taken, more."""
+    first, second, _ = inboxes(10)
+    await accept(first)
+    assert first.put(make(7))
+    assert not second.put(make(4))
+    assert second.put(make(3))
+    assert not second.put(make(1))
+    await first.receive()
+    assert second.put(make(7))
+    assert not first.put(make(1))
+
+
+def test_size_of_text_is_in_utf8() -> None:
+    """Text counts as UTF-8."""
+    first, second, _ = inboxes(4)
+    assert first.put(text("\u00e9"))
+    assert not second.put(text("\u20ac"))
+    assert second.put(text("\u00e9"))
+
+
+def test_one_frame_always_waits() -> None:
+    """One frame is taken, however large, where nothing else waits: not even an empty one."""
+    first, second, _ = inboxes(1)
+    assert first.put(text("xx"))
+    assert not second.put(text(""))
+    first.clear()
+    assert second.put(text(""))
+    assert not first.put(text("xx"))
+    assert first.put(text("x"))
+
+
+async def test_frame_that_does_not_wait_needs_no_space() -> None:
+    """A frame for a call that waits needs no space, unless it comes back."""
+    first, second, _ = inboxes(1)
+    await accept(first)
+    call = asyncio.create_task(first.receive())
+    await asyncio.sleep(0)
+    assert first.put(text("x"))
+    assert second.put(text("x"))
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    second.clear()
+    assert not second.put(text("x"))
+    assert taken(first) == [text("x")]
+    assert second.put(text("x"))
+
+
+async def test_freed(calls: Any) -> None:
+    """A call of `freed` waits until a frame is taken from some inbox, each time anew."""
+    first, _, space = inboxes(10)
+    await accept(first)
+    for _ in range(2):
+        first.put(A)
+        call = await calls(space.freed())
+        assert not await ended(call)
+        await first.receive()
+        assert await ended(call)
+
+
+async def test_freed_by_accept(inbox: Inbox, calls: Any) -> None:
+    """A call of `freed` is woken where accepting lets a call take a frame."""
+    first, _, space = inboxes(10)
+    await first.receive()
+    receiving = await calls(first.receive())
+    first.put(A)
+    call = await calls(space.freed())
+    first.accept()
     assert await ended(call)
     assert await receiving is A
 
 
-async def test_room_again(accepted: Inbox, calls: Any) -> None:
-    """A call of `room` waits anew, though an earlier one was woken."""
-    accepted.put(A)
-    accepted.put(B)
-    first = await calls(accepted.room())
-    await accepted.receive()
-    assert await ended(first)
-    accepted.put(C)
-    second = await calls(accepted.room())
-    assert not await ended(second)
-    await accepted.receive()
-    assert await ended(second)
-
-
-async def test_wake(accepted: Inbox, calls: Any) -> None:
-    """A call of `room` can be woken with no room made."""
-    accepted.put(A)
-    accepted.put(B)
-    call = await calls(accepted.room())
-    accepted.wake()
-    assert await ended(call)
-    assert accepted.full is True
-
-
-async def test_wake_nobody(accepted: Inbox, calls: Any) -> None:
-    """Waking nobody does nothing, and nothing later."""
-    accepted.wake()
-    accepted.put(A)
-    accepted.put(B)
-    call = await calls(accepted.room())
+async def test_wake(calls: Any) -> None:
+    """A call of `freed` can be woken with nothing taken; waking nobody does nothing later."""
+    space = Space(1)
+    space.wake()
+    call = await calls(space.freed())
     assert not await ended(call)
+    space.wake()
+    assert await ended(call)
+
+
+async def test_idle(accepted: Inbox, calls: Any) -> None:
+    """It is told whether the child has taken data since it was last asked."""
+    for take_at_once in (False, True):
+        accepted.idle = True
+        if take_at_once:
+            call = await calls(accepted.receive())
+            accepted.put(A)
+            assert await call is A
+        else:
+            accepted.put(A)
+            assert accepted.idle
+            await accepted.receive()
+        assert not accepted.idle
+
+
+# Test credit.
+
+
+def grants(inbox: Inbox) -> tuple[int, list[int]]:
+    """Begin credit; return the first, and the list of what is granted."""
+    granted: list[int] = []
+    return inbox.begin_credit(granted.append), granted
+
+
+@pytest.mark.parametrize(("capacity", "half"), [(1, 1), (2, 1), (3, 2), (100, 50)])
+async def test_credit(capacity: int, half: int) -> None:
+    """Half of the capacity, rounded up, is granted as soon as so much was taken."""
+    inbox = Inbox(capacity, Space(1000))
+    await accept(inbox)
+    first, granted = grants(inbox)
+    assert first == capacity
+    for number in range(1, 3 * half + 1):
+        assert inbox.put(A)
+        await inbox.receive()
+        assert granted == [half] * (number // half)
+
+
+async def test_credit_counts_what_waits() -> None:
+    """The first credit is the free places, and what waited before is granted when taken."""
+    inbox = Inbox(4, Space(1000))
+    await accept(inbox)
+    inbox.put(A)
+    inbox.put(B)
+    inbox.put(C)
+    first, granted = grants(inbox)
+    assert first == 1
+    assert inbox.put(A)
+    assert not inbox.put(A)
+    await inbox.receive()
+    assert granted == []
+    await inbox.receive()
+    assert granted == [2]
+
+
+async def test_credit_anew() -> None:
+    """An `open` that asks again starts the count anew."""
+    inbox = Inbox(4, Space(1000))
+    await accept(inbox)
+    _, old = grants(inbox)
+    inbox.put(A)
+    await inbox.receive()
+    inbox.put(B)
+    first, new = grants(inbox)
+    assert first == 3
+    await inbox.receive()
+    inbox.put(A)
+    await inbox.receive()
+    assert (old, new) == ([], [2])
+
+
+async def test_more_than_the_credit() -> None:
+    """Who sends more than it may fills places that are not granted yet, and is not granted them."""
+    inbox = Inbox(4, Space(1000))
+    await accept(inbox)
+    _, granted = grants(inbox)
+    for _ in range(4):
+        inbox.put(A)
+    await inbox.receive()  # one place is free, and not granted
+    assert inbox.put(B)
+    assert not inbox.put(B)
+    await inbox.receive()
+    assert granted == []
+    await inbox.receive()
+    assert granted == [2]
+
+
+async def test_credit_of_a_call_that_waits(calls: Any) -> None:
+    """A frame for a call that waits is taken at once; given back, it waits again."""
+    inbox = Inbox(1, Space(1000))
+    await accept(inbox)
+    _, granted = grants(inbox)
+    call = await calls(inbox.receive())
+    inbox.put(A)
+    assert granted == [1]
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert inbox.put(B), "the client has been granted it"
+    assert not inbox.put(C)
+    assert await inbox.receive() is A
+    assert granted == [1]
+    assert await inbox.receive() is B
+    assert granted == [1, 1]
+
+
+async def test_frame_that_misses() -> None:
+    """A frame that does not come here counts as taken, as far as there is credit for it."""
+    inbox = Inbox(2, Space(1000))
+    inbox.missed()
+    await accept(inbox)
+    _, granted = grants(inbox)
+    inbox.missed()
+    assert granted == [1]
+    inbox.put(A)
+    inbox.put(A)
+    inbox.missed()
+    assert granted == [1]
+
+
+async def test_frame_of_others_needs_no_credit() -> None:
+    """A frame that the client has not sent here leaves its credit alone."""
+    inbox = Inbox(2, Space(1000))
+    await accept(inbox)
+    _, granted = grants(inbox)
+    assert inbox.put(A, own=False)
+    assert inbox.put(B)
+    assert not inbox.put(C, own=False)
+    assert inbox.put(C)
+    for _ in range(2):
+        await inbox.receive()
+    assert granted == [1]
+
+
+async def test_hold(accepted: Inbox, calls: Any) -> None:
+    """A child that is held takes no data, but its disconnect, after the data."""
+    accepted.hold()
+    accepted.put(A)
+    call = await calls(accepted.receive())
+    accepted.put(B)
+    assert not await ended(call)
+    accepted.release()
+    assert await call is A
+    accepted.hold()
+    accepted.disconnect(DISCONNECT)
+    assert taken(accepted) == [B, DISCONNECT]
+
+
+async def test_no_grant_after_the_disconnect(accepted: Inbox) -> None:
+    """Who is to end grants nothing more."""
+    _, granted = grants(accepted)
+    accepted.put(A)
+    accepted.put(B)
+    accepted.disconnect(DISCONNECT)
+    assert taken(accepted) == [A, B, DISCONNECT]
+    assert granted == []

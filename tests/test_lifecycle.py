@@ -147,6 +147,7 @@ async def test_an_open_is_answered_however_slowly_the_client_reads() -> None:
         await client.expect_frame(event="pong")
         await client.expect_opened("room/5/")
         await client.expect_ended("room/5/", 4001)
+        client.log.expect("'room/5/' .*cancelled")
 
 
 async def close_and_hang(scope: Any, receive: Any, send: Any) -> None:

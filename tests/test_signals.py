@@ -123,6 +123,7 @@ async def test_code_of_each_end(heard: Heard, how: str) -> None:
         elif how == "stall":
             client.data("a", 1)
             client.data("a", 2)
+            await client.expect_ended("a", 1013)
         elif how == "socket":
             client.disconnect(1001)
         if how not in ("crash", "return"):
