@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .conf import Policy
-    from .routing import ASGIApplication, Receive, Scope, Send
+    from .routing import ASGIView, Receive, Scope, Send
 
-__all__ = ["Child", "child", "is_router", "unwrap"]
+__all__ = ["Child", "child", "inner_of", "is_router", "unwrap"]
 
 # What Channels' as_asgi() tells of the consumer. Others look for it.
 _TOLD = ("consumer_class", "consumer_initkwargs")
+
+# Where middleware keeps what it wraps: Channels', its OriginValidator, Starlette's.
+_INNER = ("inner", "application", "app")
 
 
 class Child:
@@ -49,7 +52,7 @@ def child(
     stream_overflow: Policy | None = None,
     stall_timeout: float | None = None,
     lazy: bool | None = None,
-) -> ASGIApplication:
+) -> ASGIView:
     """
     Return an ASGI application whose streams have settings of their own.
 
@@ -93,3 +96,10 @@ def unwrap(application: Any) -> tuple[Any, Mapping[str, Any]]:
         settings = {**settings, **application.settings}
         application = application.application
     return application, settings
+
+
+def inner_of(application: Any) -> Any:
+    """Return what `application` wraps, where it is middleware that can be seen through."""
+    attributes = getattr(application, "__dict__", {})
+    kept = (attributes.get(name) for name in _INNER)
+    return next((inner for inner in kept if callable(inner)), None)

@@ -11,7 +11,7 @@ from channels.routing import URLRouter
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, path
 
-from .child import Child, is_router, unwrap
+from .child import Child, inner_of, is_router, unwrap
 from .conf import child_fault
 from .frames import name_fault
 
@@ -152,8 +152,8 @@ def _check_settings(where: str, child: Any, *, fixed: bool) -> None:
 
 
 def _behind(application: Any) -> Iterator[Any]:
-    """Yield what is behind middleware that keeps it, as Channels' does, in `inner`."""
-    while (application := getattr(application, "__dict__", {}).get("inner")) is not None:
+    """Yield what is behind middleware that can be seen through."""
+    while (application := inner_of(application)) is not None:
         yield application
         if is_router(application):
             for route in application.routes:

@@ -19,8 +19,9 @@ from .conf import SETTINGS, DatabaseChecks, Options, Policy, nearest, options_of
 from .connection import Connection
 from .exceptions import FrameError, MalformedFrame, StreamNotOpen
 from .frames import SUBPROTOCOL, Close, CloseCode, Data, Frame, Open, Ping, name_fault
+from .listing import StreamDeclaration, streams_of
 from .receivers import dispatch_from, open_channel
-from .routing import ASGIApplication, Message, Receive, Routes, Scope, Send
+from .routing import ASGIView, Message, Receive, Routes, Scope, Send
 
 __all__ = ["WebsocketDemultiplexer", "child"]
 
@@ -119,7 +120,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         self._disconnected = False
 
     @classmethod
-    def as_asgi(cls, **initkwargs: Any) -> ASGIApplication:
+    def as_asgi(cls, **initkwargs: Any) -> ASGIView:
         """
         Return an ASGI application that makes a demultiplexer for each connection.
 
@@ -138,7 +139,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             attributes |= {"__module__": cls.__module__, "_sender": cls}
             cls = type(cls.__name__, (cls,), attributes)
         cls.check()
-        application: ASGIApplication = super().as_asgi(**initkwargs)
+        application: ASGIView = super().as_asgi(**initkwargs)
         return application
 
     @classmethod
@@ -151,6 +152,16 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """
         cls._routes()
         return options_of(cls)
+
+    @classmethod
+    def streams(cls) -> list[StreamDeclaration]:
+        """
+        Return what the class declares, in the order in which names are looked up.
+
+        Raises:
+            ImproperlyConfigured: if the streams or settings are declared wrongly.
+        """
+        return streams_of(cls._routes(), options_of(cls).lazy)
 
     @classmethod
     def _routes(cls) -> Routes:

@@ -7,7 +7,7 @@ Django's `path()`. Fixed names are a dictionary beside it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -19,13 +19,15 @@ from .conf import Options
 from .declarations import DeclarationError, declared_route, mounted_router
 from .exceptions import UnknownStream
 
-__all__ = ["ASGIApplication", "Match", "Message", "Receive", "Routes", "Scope", "Send"]
+__all__ = ["ASGIApplication", "ASGIView", "Match", "Message", "Receive", "Routes", "Scope", "Send"]
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[Any]]
+#: An application as we make them: to type checkers, `path()` takes no other as its view.
+ASGIView = Callable[[Scope, Receive, Send], Coroutine[Any, Any, Any]]
 
 #: The ASGI extension with which an application answers the handshake itself; a stream has none.
 _DENIAL_RESPONSE = "websocket.http.response"
@@ -63,6 +65,8 @@ class Routes:
 
     Attributes:
         fixed: the streams with fixed names: name to what it matches.
+        declared: a router over the patterns of `consumer_classes`.
+        mounted: a router over `urlpatterns`.
         on_demand: whether there are streams that open by an `open` frame only.
 
     Raises:
@@ -88,9 +92,9 @@ class Routes:
                 application, settings = unwrap(route.callback)
                 name_path, query = _split(name)
                 self.fixed[name] = Match(name, application, True, name_path, query, settings)
-        self._declared = URLRouter(declared)
-        self._mounted = mounted_router(f"{owner}.urlpatterns", urlpatterns)
-        self.on_demand = bool(self._declared.routes or self._mounted.routes)
+        self.declared = URLRouter(declared)
+        self.mounted = mounted_router(f"{owner}.urlpatterns", urlpatterns)
+        self.on_demand = bool(self.declared.routes or self.mounted.routes)
         self._eager = {
             lazy: {
                 name: match
@@ -122,10 +126,10 @@ class Routes:
         fixed = self.fixed.get(name_path)
         if fixed is not None:
             return fixed._replace(name=name, path=name_path, query=query)
-        declared = _resolve(self._declared, name_path)
-        mounted = _resolve(self._mounted, name_path)
+        declared = _resolve(self.declared, name_path)
+        mounted = _resolve(self.mounted, name_path)
         if declared is not None:
-            application = self._declared if mounted is None else self._run_first
+            application = self.declared if mounted is None else self._run_first
             return Match(name, application, False, name_path, query, declared)
         if mounted is not None:
             return Match(name, self._run_mounted, False, name_path, query, mounted)
@@ -141,7 +145,7 @@ class Routes:
             return await receive()
 
         try:
-            await self._declared(scope, receive_once_begun, send)
+            await self.declared(scope, receive_once_begun, send)
             return
         except Resolver404:
             if received:  # what a child makes of a Resolver404 of its own is its crash
@@ -153,7 +157,7 @@ class Routes:
         scope = {**scope, "path": "/" + scope["path_remaining"].lstrip("/")}
         if "raw_path" in scope:
             scope["raw_path"] = quote(scope["path"]).encode()
-        await self._mounted(scope, receive, send)
+        await self.mounted(scope, receive, send)
 
     def child_scope(
         self, scope: Scope, match: Match, subprotocols: list[str], query: str | None

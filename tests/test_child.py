@@ -421,6 +421,21 @@ def test_within_middleware(behind: Any) -> None:
     assert str(caught.value) == expected
 
 
+@pytest.mark.parametrize("attribute", ["inner", "application", "app"])
+def test_within_middleware_of_others(attribute: str) -> None:
+    """Middleware is seen through that keeps what it wraps as others do."""
+
+    class Middleware:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    middleware = Middleware()
+    setattr(middleware, attribute, child(Echo))
+    with pytest.raises(ImproperlyConfigured, match=r"child\(\) within .* has no effect; put it "):
+        Routes("chat.D", {"a": middleware}, ())
+    setattr(middleware, attribute, 5)
+    Routes("chat.D", {"a": middleware}, ())
+
+
 def test_not_a_consumer() -> None:
     """What is no application is told as it would be without `child()`."""
     with pytest.raises(ImproperlyConfigured, match=r"consumer_classes\['a'\]: found 1; give a"):

@@ -19,8 +19,9 @@ ROOT = Path(__file__).parent.parent
 
 EXPORTS = {
     "apps": ["ChannelsDemultiplexerConfig"],
+    "asyncapi": ["document"],
     "checks": ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"],
-    "child": ["Child", "child", "is_router", "unwrap"],
+    "child": ["Child", "child", "inner_of", "is_router", "unwrap"],
     "conf": [
         "PREFIX",
         "SETTINGS",
@@ -64,9 +65,25 @@ EXPORTS = {
     ],
     "inbox": ["Inbox", "Space"],
     "jsontext": ["decode", "encode", "is_json", "is_utf8", "member", "plain", "replace_surrogates"],
+    "listing": [
+        "StreamDeclaration",
+        "StreamKind",
+        "dotted_name",
+        "find_demultiplexers",
+        "streams_of",
+    ],
     "outbox": ["Outbox"],
     "receivers": ["cancel_all", "dispatch_from", "finish", "open_channel"],
-    "routing": ["ASGIApplication", "Match", "Message", "Receive", "Routes", "Scope", "Send"],
+    "routing": [
+        "ASGIApplication",
+        "ASGIView",
+        "Match",
+        "Message",
+        "Receive",
+        "Routes",
+        "Scope",
+        "Send",
+    ],
     "signals": ["announce", "frame_rejected", "stream_closed", "stream_opened"],
     "status": ["StatusCodes"],
     "stream": ["Stream", "StreamState"],
