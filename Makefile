@@ -57,8 +57,19 @@ format: $(VENV)/dev
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-types: $(VENV)/dev
+# A project that subclasses our classes is checked as on a user's machine: with the package
+# installed, and the stubs for Channels, which our own code is not written for.
+types: $(VENV)/dev $(VENV)/typed/stamp
 	$(BIN)/python -m mypy
+	$(VENV)/typed/bin/python -m pip install --quiet --no-deps --force-reinstall .
+	cd tests/typed_project && $(abspath $(VENV))/typed/bin/mypy
+	cd tests/typed_project && $(abspath $(VENV))/typed/bin/pyright \
+		--pythonpath $(abspath $(VENV))/typed/bin/python
+
+$(VENV)/typed/stamp: setup.cfg | $(BIN)/python
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet ".[typed]"
+	@touch $@
 
 docs: $(VENV)/dev
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

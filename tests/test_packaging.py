@@ -73,7 +73,14 @@ def test_metadata(metadata: email.message.Message) -> None:
     assert (metadata["License-Expression"] or metadata["License"]) == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Description-Content-Type"] == "text/x-rst"
-    assert set(metadata.get_all("Provides-Extra")) == {"redis", "daphne", "test", "docs", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {
+        "redis",
+        "daphne",
+        "test",
+        "docs",
+        "typed",
+        "dev",
+    }
     required = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert sorted(required) == ["Django>=5.2", "channels>=4.3", "msgspec>=0.19"]
 
