@@ -144,7 +144,7 @@ class Inbox:
         self._hand_over()
 
     def disconnect(self, message: Message) -> None:
-        """Give the child `message`, its websocket.disconnect, after what waits. The first counts."""
+        """Give the child its websocket.disconnect, after what waits. The first call counts."""
         if self._disconnect is None:
             self._disconnect = message
             self._credit = None
@@ -209,7 +209,7 @@ class Inbox:
             raise
 
     def _has_room(self, own: bool) -> bool:
-        """Whether another frame may wait here: so it is for each for which the client has credit."""
+        """Whether another frame may wait here; each may for which the client has credit."""
         if self._frames is None or len(self._frames) < self._capacity:
             return True
         return own and self._credit is not None and self._credit.unused > 0

@@ -674,7 +674,7 @@ async def test_acknowledgement_that_waits_at_the_end() -> None:
 
 
 async def test_server_that_holds_up_an_answer_for_ever() -> None:
-    """A server whose send of an answer does not return holds nothing up when the socket has ended."""
+    """A server whose send of an answer does not return does not hold up the end."""
     application = demultiplexer({"a": plain_echo})
     async with Client(application) as client:
         await client.connect()
