@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import latency, lifetimes, messages, routers, servers
+from . import hostile, latency, lifetimes, messages, routers, servers
 from .measure import Effort, Figure
 
 
@@ -147,6 +147,18 @@ ROWS: tuple[Row, ...] = (
         "a route request: ours / django-observable-socket 1.0.1",
         0.25,
         routers.route_request,
+    ),
+    Row(
+        "hostile",
+        "the costliest of many hostile frames / json.loads of it",
+        3.0,
+        partial(hostile.worst, handler="frame"),
+    ),
+    Row(
+        "hostile-read",
+        "the same, with receive_json overridden",
+        5.0,
+        partial(hostile.worst, handler="read"),
     ),
     *_server("uvicorn", cpu=0.80, ready=1 / 2.8, memory=1 / 3, deflate=1 / 6.5),
     *_server("uvicorn-legacy", cpu=0.80, ready=1 / 2.8, memory=1 / 3, deflate=1 / 6.5),

@@ -113,6 +113,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         # for, where it is a data frame that has not been delivered to it.
         self._text: str | None = None
         self._undelivered: str | None = None
+        # What tells whether the content has been changed.
+        self._fingerprint: bytes | None = None
         # Whether the class may be in its groups, and has been told of the connect and of the
         # disconnect.
         self._joined = False
@@ -347,12 +349,9 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """
         text = self._text
         try:
-            encoded = json.dumps(content)
-            # The encoded forms, because to Python 1, 1.0 and True are equal.
-            if text is None or json.dumps(jsontext.decode(text)) != encoded:
-                text = encoded
+            if text is None or jsontext.fingerprint(content) != self._fingerprint:
+                text = json.dumps(content)
         except RecursionError:
-            # What the decoder just took can be too deep for the encoder.
             raise MalformedFrame("the message is nested too deeply") from None
         await self._take(self._options.codec.parse(text))
 
@@ -361,6 +360,11 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     async def _offer_json(self, text: str) -> None:
         """Give a subclass the decoded frame."""
         content = self._options.codec.decode(text)
+        try:
+            self._fingerprint = jsontext.fingerprint(content)
+        except RecursionError:
+            # What the decoder just took can be too deep for an encoder.
+            raise MalformedFrame("the message is nested too deeply") from None
         self._text = text
         try:
             await self.receive_json(content)
@@ -372,7 +376,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             valid = isinstance(name, str) and name_fault(name) is None
             raise MalformedFrame("the frame was refused", name if valid else None) from error
         finally:
-            self._text = None
+            self._text = self._fingerprint = None
 
     async def _take(self, frame: Frame) -> None:
         connection = self._served

@@ -7,19 +7,32 @@ Pure functions of their arguments: nothing here waits, logs or looks up a settin
 
 from __future__ import annotations
 
-import operator
-from enum import IntEnum
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from . import jsontext
+from .close_codes import CloseCode, cut_reason, plain_code, sendable
+from .control import (
+    FIELDS,
+    MAX_OPEN_SIZE,
+    Close,
+    Open,
+    Ping,
+    read_close,
+    read_open,
+    shown,
+    string_of,
+    wrong,
+)
+from .envelope import Envelope, NoEnvelope
 from .exceptions import FrameError, FrameTooLarge, MalformedFrame
 
 __all__ = [
     "CONTROL_FIELDS",
     "MAX_NAME_SIZE",
+    "MAX_OPEN_SIZE",
     "SUBPROTOCOL",
     "Close",
     "CloseCode",
@@ -44,9 +57,6 @@ MAX_NAME_SIZE: Final = 255
 # The characters that cannot be too many bytes for a name.
 _SURELY_SHORT: Final = MAX_NAME_SIZE // 4
 
-# The fields of a client's control frames.
-_FIELDS: Final = ("subprotocols", "query", "credit", "code", "reason")
-
 #: The keys of control and error frames that no setting renames.
 CONTROL_FIELDS: Final = (
     "subprotocols",
@@ -58,63 +68,12 @@ CONTROL_FIELDS: Final = (
     "status",
 )
 
-#: The close codes that a client may give.
-_CLIENT_CLOSE_CODES: Final = range(1000, 5000)
-
-# The close codes that a WebSocket can carry (RFC 6455, section 7.4, and its registry): those of
-# protocols, some of which stand only for what has not been sent, and those of applications.
-_PROTOCOL_CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015)))
-_APPLICATION_CLOSE_CODES: Final = range(3000, 5000)
-
-#: The most UTF-8 bytes of a WebSocket's close reason (RFC 6455, section 5.5).
-_MAX_REASON_SIZE: Final = 123
-
-
-class CloseCode(IntEnum):
-    """The close codes that the demultiplexer knows (RFC 6455, section 7.4, and its registry)."""
-
-    #: The stream's purpose is fulfilled.
-    NORMAL = 1000
-    #: A closing handshake gave no code. Never sent.
-    NO_STATUS = 1005
-    #: The server's task ended without a closing handshake. Never sent.
-    ABNORMAL = 1006
-    #: The child crashed.
-    INTERNAL_ERROR = 1011
-    #: The stream stalled.
-    TRY_AGAIN_LATER = 1013
-    #: The child refused the connection and gave no code of its own.
-    REFUSED = 4403
-
 
 class Data(msgspec.Struct, frozen=True, gc=False):
     """A data frame: `message` is the ASGI `websocket.receive` for the child."""
 
     stream: str
     message: dict[str, Any]
-
-
-class Open(msgspec.Struct, frozen=True):
-    """A client's `open`: `query` is None where the frame has none; `credit` is whether it asks."""
-
-    stream: str
-    subprotocols: list[str]
-    query: str | None
-    credit: bool = False
-
-
-class Close(msgspec.Struct, frozen=True):
-    """A client's `close`."""
-
-    stream: str
-    code: int
-    reason: str
-
-
-class Ping(msgspec.Struct, frozen=True):
-    """A client's `ping`: `payload` is JSON text, None where the frame has none."""
-
-    payload: str | None
 
 
 Frame = Data | Open | Close | Ping
@@ -129,48 +88,6 @@ def name_fault(name: str) -> str | None:
     if not 0 < size <= MAX_NAME_SIZE:
         return f"a stream's name has 1 to {MAX_NAME_SIZE} bytes, not {size}"
     return None
-
-
-def plain_code(code: int) -> int:
-    """
-    Return a close code as a plain int, which is what servers take.
-
-    Raises:
-        TypeError: if it is no integer.
-    """
-    try:
-        return operator.index(code)
-    except TypeError:
-        raise TypeError(f"a close code is an integer, not {code!r}") from None
-
-
-def sendable(code: int, *, daphne: bool = False) -> int:
-    """
-    Return the code that a socket closes with for `code`: itself where it can be sent.
-
-    Args:
-        code: a stream's close code, or one of the demultiplexer's own.
-        daphne: whether the server is Daphne, which sends 1000 and those of applications only.
-
-    Raises:
-        TypeError: if it is no integer.
-    """
-    code = plain_code(code)
-    protocols = {1000} if daphne else _PROTOCOL_CLOSE_CODES
-    if code in protocols or code in _APPLICATION_CLOSE_CODES:
-        return code
-    return code + 3000 if 1000 < code < 2000 else 4000
-
-
-def cut_reason(reason: str) -> str:
-    """
-    Return what a socket's close can carry of `reason`, a plain str: 123 bytes of UTF-8.
-
-    Raises:
-        UnicodeEncodeError: if it has a lone surrogate.
-        TypeError: if it is no string.
-    """
-    return jsontext.plain(reason).encode()[:_MAX_REASON_SIZE].decode(errors="ignore")
 
 
 class Codec:
@@ -201,8 +118,8 @@ class Codec:
         self._max_frame_size = max_frame_size
         # The characters that cannot be too many bytes: UTF-8 takes four at most.
         self._surely_small = max_frame_size // 4
-        # Only the keys that say what a frame is are typed: the other fields mean nothing in a
-        # data frame, where any value of theirs is to be ignored.
+        # Only the keys that say what a frame is are typed, and nothing is decoded that may have no
+        # meaning: the fields of control frames have none in a data frame.
         self._envelope: Any = msgspec.defstruct(
             "_Envelope",
             [
@@ -210,7 +127,7 @@ class Codec:
                 ("payload", Raw | UnsetType, UNSET),
                 ("text", str | UnsetType, UNSET),
                 ("event", str | UnsetType, UNSET),
-                *((field, Any, UNSET) for field in _FIELDS),
+                *((field, Raw | UnsetType, UNSET) for field in FIELDS),
             ],
             rename={
                 "stream": stream_key,
@@ -220,6 +137,7 @@ class Codec:
             },
         )
         self._decode = msgspec.json.Decoder(self._envelope).decode
+        self._members = jsontext.Members((payload_key, stream_key, text_key, event_key, *FIELDS))
         self._envelopes: dict[str, Envelope] = {}
         # The parts of the frames that are written, between which names and values are spliced.
         self._stream_part = f"{{{jsontext.encode(stream_key)}:"
@@ -236,7 +154,7 @@ class Codec:
             MalformedFrame: if it is no frame of the protocol.
         """
         if len(text) > self._surely_small:
-            self.check_size(len(text.encode(errors="replace")))
+            self.check_size(_size(text))
         try:
             envelope: Any = self._decode(text)
         except UnicodeEncodeError:
@@ -288,7 +206,7 @@ class Codec:
             FrameTooLarge: if the message has more bytes than allowed.
             MalformedFrame: if it is not JSON.
         """
-        self.check_size(len(text.encode(errors="replace")))
+        self.check_size(_size(text))
         try:
             return jsontext.decode(text)
         except (ValueError, RecursionError):
@@ -366,7 +284,7 @@ class Codec:
     def envelope(self, stream: str) -> Envelope:
         """Return what wraps the messages that the child of `stream` sends."""
         if not self._manage_envelope:
-            return _NoEnvelope("", "", b"")
+            return NoEnvelope("", "", b"")
         head = f"{self._stream_part}{jsontext.encode(stream)}"
         name = stream.encode()
         return Envelope(
@@ -380,29 +298,28 @@ class Codec:
 
     def _decode_slowly(self, text: str) -> Any:
         """
-        Let the standard library decide what msgspec refused.
+        Find what there is in a message that msgspec refused as an envelope.
 
         It refuses lone surrogate escapes, and a field of the wrong type even where a duplicate
         key replaces it, or where it has no meaning, as the stream of a ping.
         """
         try:
-            fields = jsontext.decode(text)
+            found = self._members.find(text)
+        except TypeError:
+            raise MalformedFrame("a frame is a JSON object") from None
         except (ValueError, RecursionError):
             raise MalformedFrame("the message is not JSON") from None
-        if not isinstance(fields, dict):
-            raise MalformedFrame("a frame is a JSON object")
-        payload = (
-            Raw(jsontext.member(text, self._payload_key)) if self._payload_key in fields else UNSET
-        )
-        opaque = fields.get(self._text_key, UNSET)
-        if isinstance(opaque, str):
-            opaque = jsontext.replace_surrogates(opaque)
+        payload = found.pop(0)
+        stream, opaque, event, *fields = (UNSET if part is None else Raw(part) for part in found)
+        content = string_of(opaque)
+        if isinstance(content, str):
+            content = jsontext.replace_surrogates(content)
         return self._envelope(
-            fields.get(self._stream_key, UNSET),
-            payload,
-            opaque,
-            fields.get(self._event_key, UNSET),
-            *(fields.get(key, UNSET) for key in _FIELDS),
+            string_of(stream),
+            UNSET if payload is None else payload,
+            content,
+            string_of(event),
+            *fields,
         )
 
     def _frame(self, envelope: Any, text: str) -> Frame:
@@ -415,13 +332,13 @@ class Codec:
             raise MalformedFrame(fault)
         payload, opaque = envelope.payload, envelope.text
         if (payload is UNSET) is (opaque is UNSET):
-            raise self._not_one_content(stream)
+            raise self._not_one_content(envelope, stream)
         if opaque is UNSET:
-            content = str(payload, "utf-8")
+            content = _text(payload)
         elif isinstance(opaque, str):
             content = opaque
         else:
-            raise MalformedFrame(f"{self._text_key!a} is a string", stream)
+            raise wrong(self._text_key, "a string", opaque, stream)
         if not self._manage_envelope:
             content = text
         return Data(stream, {"type": "websocket.receive", "text": content})
@@ -430,94 +347,46 @@ class Codec:
         event = envelope.event
         if event == "ping" and envelope.text is UNSET:
             payload = envelope.payload
-            return Ping(None if payload is UNSET else str(payload, "utf-8"))
+            return Ping(None if payload is UNSET else _text(payload))
         stream = envelope.stream
         fault = self._stream_fault(stream)
         if event == "ping":
-            raise self._not_one_content(None if fault else stream)
+            raise self._not_one_content(envelope, None if fault else stream)
         if fault is not None:
             raise MalformedFrame(fault)
         if envelope.payload is not UNSET or envelope.text is not UNSET:
-            raise self._not_one_content(stream)
+            raise self._not_one_content(envelope, stream)
         if event == "open":
-            return self._open(stream, envelope)
+            return read_open(stream, envelope)
         if event == "close":
-            return self._close(stream, envelope.code, envelope.reason)
-        raise MalformedFrame(f"a client's {self._event_key!a} is open, close or ping", stream)
-
-    def _open(self, stream: str, envelope: Any) -> Open:
-        subprotocols, query, credit = envelope.subprotocols, envelope.query, envelope.credit
-        if subprotocols is UNSET:
-            subprotocols = []
-        if not isinstance(subprotocols, list) or not all(map(jsontext.is_utf8, subprotocols)):
-            raise MalformedFrame("'subprotocols' is a list of strings", stream)
-        if query is UNSET:
-            query = None
-        elif not jsontext.is_utf8(query):
-            raise MalformedFrame("'query' is a string without lone surrogates", stream)
-        if credit is UNSET:
-            credit = False
-        elif not isinstance(credit, bool):
-            raise MalformedFrame("'credit' is true or false", stream)
-        return Open(stream, subprotocols, query, credit)
-
-    def _close(self, stream: str, code: Any, reason: Any) -> Close:
-        if code is UNSET:
-            code = CloseCode.NORMAL.value
-        # A bool is an int to Python, but not to JSON.
-        if type(code) is not int or code not in _CLIENT_CLOSE_CODES:
-            raise MalformedFrame("'code' is an integer from 1000 to 4999", stream)
-        if reason is UNSET:
-            reason = ""
-        if not isinstance(reason, str):
-            raise MalformedFrame("'reason' is a string", stream)
-        return Close(stream, code, jsontext.replace_surrogates(reason))
+            return read_close(stream, envelope)
+        raise wrong(self._event_key, "'open', 'close' or 'ping'", event, stream)
 
     def _stream_fault(self, stream: Any) -> str | None:
         if isinstance(stream, str):
             return name_fault(stream)
-        return f"{self._stream_key!a} is the stream's name, a string"
+        if stream is UNSET:
+            return f"the frame has no {self._stream_key!a}"
+        return f"{self._stream_key!a} is a string, not {shown(stream)}"
 
-    def _not_one_content(self, stream: str | None) -> MalformedFrame:
-        keys = f"{self._payload_key!a}, {self._text_key!a} and {self._event_key!a}"
-        return MalformedFrame(f"a frame has exactly one of {keys}", stream)
-
-
-class Envelope:
-    """Wraps what one child sends. Made by `Codec.envelope`."""
-
-    __slots__ = ("_binary_head", "_payload_head", "_text_head")
-
-    def __init__(self, payload_head: str, text_head: str, binary_head: bytes) -> None:
-        self._payload_head = payload_head
-        self._text_head = text_head
-        self._binary_head = binary_head
-
-    def text(self, text: str) -> str:
-        """
-        Wrap a child's text: as `payload`, verbatim, where it is JSON, otherwise as `text`.
-
-        It may be of a subclass of str, such as Django's SafeString.
-
-        Raises:
-            UnicodeEncodeError, TypeError: if it cannot be UTF-8 or is no text, as a server would.
-        """
-        if jsontext.is_json(text):
-            return "".join((self._payload_head, text, "}"))  # which takes no bytes
-        return f"{self._text_head}{jsontext.encode(text)}}}"
-
-    def bytes(self, data: bytes) -> bytes:
-        """Wrap a child's bytes."""
-        return b"".join((self._binary_head, data))
+    def _not_one_content(self, envelope: Any, stream: str | None) -> MalformedFrame:
+        keys = {
+            self._payload_key: envelope.payload,
+            self._text_key: envelope.text,
+            self._event_key: envelope.event,
+        }
+        there = " and ".join(ascii(key) for key, value in keys.items() if value is not UNSET)
+        one_of = "{!a}, {!a} and {!a}".format(*keys)
+        return MalformedFrame(
+            f"a frame has exactly one of {one_of}, this one has {there or 'none'}", stream
+        )
 
 
-class _NoEnvelope(Envelope):
-    """What a trusted child sends goes out as it is."""
+def _text(payload: Raw | str) -> str:
+    """Return the JSON text of a payload, which is a str where msgspec refused the envelope."""
+    return payload if isinstance(payload, str) else str(payload, "utf-8")
 
-    __slots__ = ()
 
-    def text(self, text: str) -> str:
-        return jsontext.plain(text)
-
-    def bytes(self, data: bytes) -> bytes:
-        return b"".join((data,))
+def _size(text: str) -> int:
+    """Return the size of `text` in bytes."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))

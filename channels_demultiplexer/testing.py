@@ -147,7 +147,7 @@ class DemultiplexerCommunicator(WebsocketCommunicator):  # type: ignore[misc]  #
             return frame.get(options.multiplex_key), frame
         if options.payload_key in frame:
             return frame.get(options.multiplex_key), {
-                "text": jsontext.member(text, options.payload_key)
+                "text": jsontext.Members([options.payload_key]).find(text)[0]
             }
         return frame.get(options.multiplex_key), {"text": frame.get(options.text_key)}
 

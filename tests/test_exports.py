@@ -22,11 +22,12 @@ EXPORTS = {
     "asyncapi": ["document"],
     "checks": ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"],
     "child": ["Child", "child", "inner_of", "is_router", "unwrap"],
+    "close_codes": ["CloseCode", "cut_reason", "plain_code", "sendable"],
     "conf": [
-        "PREFIX",
-        "SETTINGS",
         "Fault",
         "Options",
+        "PREFIX",
+        "SETTINGS",
         "Setting",
         "child_fault",
         "faults",
@@ -34,9 +35,22 @@ EXPORTS = {
         "options_of",
     ],
     "connection": ["Connection"],
+    "control": [
+        "Close",
+        "FIELDS",
+        "MAX_OPEN_SIZE",
+        "Open",
+        "Ping",
+        "read_close",
+        "read_open",
+        "shown",
+        "string_of",
+        "wrong",
+    ],
     "credit": ["Credit"],
     "declarations": ["DeclarationError", "declared_route", "mounted_router"],
     "demultiplexer": ["WebsocketDemultiplexer", "child"],
+    "envelope": ["Envelope", "NoEnvelope"],
     "exceptions": [
         "FrameError",
         "FrameTooLarge",
@@ -48,23 +62,32 @@ EXPORTS = {
     ],
     "frames": [
         "CONTROL_FIELDS",
-        "MAX_NAME_SIZE",
-        "SUBPROTOCOL",
         "Close",
         "CloseCode",
         "Codec",
         "Data",
         "Envelope",
         "Frame",
+        "MAX_NAME_SIZE",
+        "MAX_OPEN_SIZE",
         "Open",
         "Ping",
+        "SUBPROTOCOL",
         "cut_reason",
         "name_fault",
         "plain_code",
         "sendable",
     ],
     "inbox": ["Inbox", "Space"],
-    "jsontext": ["decode", "encode", "is_json", "is_utf8", "member", "plain", "replace_surrogates"],
+    "jsontext": [
+        "Members",
+        "decode",
+        "encode",
+        "fingerprint",
+        "is_json",
+        "plain",
+        "replace_surrogates",
+    ],
     "listing": [
         "StreamDeclaration",
         "StreamKind",
@@ -135,6 +158,19 @@ def run(code: str) -> str:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["close_codes", "control", "envelope", "exceptions", "frames", "jsontext", "status"],
+)
+def test_wire_format_without_django(module: str) -> None:
+    """A program that has no Django can read and write the wire format."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['django', 'channels', 'asgiref'])); "
+        f"import channels_demultiplexer.{module}; print('imported')"
+    )
+    assert run(code) == "imported"
 
 
 def test_frames_import_nothing() -> None:

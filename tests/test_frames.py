@@ -65,6 +65,11 @@ class Shouted(str):
         return Shouted(self.upper())
 
 
+def control_frame(event: str, **fields: Any) -> str:
+    """Return a control frame."""
+    return json.dumps({"stream": "a", "event": event, **fields})
+
+
 def text_of(message: str, **changes: Any) -> str:
     """Return what the child receives for `message`."""
     frame = codec(**changes).parse(message)
@@ -428,6 +433,84 @@ def test_ping_with_text_without_name(name: str) -> None:
     assert refusal(f'{{{name}"event":"ping","text":"x"}}') == (400, None)
 
 
+# Test what errors say.
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("x", "the message is not JSON"),
+        ("[1]", "a frame is a JSON object"),
+        (f'{{"x":{DEEP}}}', "the message is nested too deeply"),
+        ("{}", "the frame has no 'stream'"),
+        ('{"stream":1}', "'stream' is a string, not 1"),
+        ('{"stream":null,"event":"open"}', "'stream' is a string, not null"),
+        ('{"stream":["é"]}', "'stream' is a string, not [\"é\"]"),
+        (f'{{"stream":{"1" * 41}}}', f"'stream' is a string, not {'1' * 40}..."),
+        (f'{{"stream":{"1" * 40}}}', f"'stream' is a string, not {'1' * 40}"),
+        (f'{{"stream":["{"😀" * 99}"]}}', f"'stream' is a string, not [\"{'😀' * 38}..."),
+        ('{"stream":""}', "a stream's name has 1 to 255 bytes, not 0"),
+        (
+            '{"stream":"a"}',
+            "a frame has exactly one of 'payload', 'text' and 'event', this one has none",
+        ),
+        (
+            '{"stream":"a","text":"","payload":1}',
+            "a frame has exactly one of 'payload', 'text' and 'event', "
+            "this one has 'payload' and 'text'",
+        ),
+        (
+            '{"event":"ping","text":""}',
+            "a frame has exactly one of 'payload', 'text' and 'event', "
+            "this one has 'text' and 'event'",
+        ),
+        ('{"stream":"a","text":1}', "'text' is a string, not 1"),
+        ('{"stream":"a","event":"x"}', "'event' is 'open', 'close' or 'ping', not 'x'"),
+        ('{"stream":"a","event":{}}', "'event' is 'open', 'close' or 'ping', not {}"),
+        (
+            f'{{"stream":"a","event":"{LONE}"}}',
+            "'event' is 'open', 'close' or 'ping', not '\\ud800'",
+        ),
+        (
+            '{"stream":"a","event":"open","subprotocols":"v1"}',
+            "'subprotocols' is a list of strings, not \"v1\"",
+        ),
+        (
+            '{"stream":"a","event":"open","subprotocols":[""]}',
+            "'subprotocols' has an empty string",
+        ),
+        (
+            control_frame("open", subprotocols=["é" * 4000], query="x" * 193),
+            "'subprotocols' and 'query' have 8193 bytes, more than 8192",
+        ),
+        (
+            '{"stream":"a","event":"open","query":1}',
+            "'query' is a string without lone surrogates, not 1",
+        ),
+        ('{"stream":"a","event":"open","credit":1}', "'credit' is true or false, not 1"),
+        (
+            '{"stream":"a","event":"close","code":999}',
+            "'code' is an integer from 1000 to 4999, not 999",
+        ),
+        ('{"stream":"a","event":"close","reason":[]}', "'reason' is a string, not []"),
+    ],
+    ids=short,
+)
+def test_what_errors_say(message: str, text: str) -> None:
+    """An error names the key, what would be right, and at most 40 characters of what there is."""
+    with pytest.raises(MalformedFrame) as caught:
+        codec().parse(message)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("event", ["x" * 5000, "\ud800" * 5000])
+def test_what_errors_say_is_bounded(event: str) -> None:
+    """However long a value is, what is said of it is short."""
+    with pytest.raises(MalformedFrame) as caught:
+        codec().parse(json.dumps({"stream": "a", "event": event}))
+    assert len(str(caught.value)) < 100
+
+
 # Test control frames.
 
 
@@ -475,6 +558,10 @@ def test_open_empty_fields() -> None:
         '"subprotocols":[1]',
         '"subprotocols":["v1",null]',
         f'"subprotocols":["{LONE}"]',
+        '"subprotocols":[""]',
+        '"subprotocols":["v1","","v2"]',
+        f'"subprotocols":{"[" * 500 + "]" * 500}',
+        f'"query":{"[" * 500 + "]" * 500}',
         f'"subprotocols":[{HUGE}]',
         '"query":null',
         '"query":1',
@@ -494,6 +581,28 @@ def test_open_empty_fields() -> None:
 def test_open_bad_field(field: str) -> None:
     """A field of an `open` that has the wrong type is 400, and names the stream."""
     assert refusal(f'{{"stream":"a","event":"open",{field}}}') == (400, "a")
+
+
+@pytest.mark.parametrize(
+    ("subprotocols", "query"),
+    [
+        (["a" * 8192], None),
+        ([], "a" * 8192),
+        (["é" * 2048] * 2, ""),
+        (["a" * 8000, "b" * 92], "é" * 50),
+    ],
+    ids=short,
+)
+def test_open_size(subprotocols: list[str], query: str | None) -> None:
+    """Subprotocols and query of an `open` have together at most 8192 bytes."""
+    fields = {"stream": "a", "event": "open", "subprotocols": subprotocols}
+    if query is not None:
+        fields["query"] = query
+    assert codec().parse(json.dumps(fields)) == Open("a", subprotocols, query)
+    message = json.dumps({**fields, "subprotocols": [*subprotocols, "x"]})
+    assert refusal(message) == (400, "a")
+    message = json.dumps({**fields, "query": (query or "") + "x"}, ensure_ascii=False)
+    assert refusal(message) == (400, "a")
 
 
 def test_open_ignores_fields_of_close() -> None:

@@ -232,7 +232,7 @@ def model_open(stream: str, fields: dict[str, Any], message: str) -> Frame | int
     if not valid or not encodable(query):
         return 400
     credit = fields.get("credit", False)
-    if not isinstance(credit, bool):
+    if not isinstance(credit, bool) or "" in subprotocols:
         return 400
     return Open(stream, subprotocols, fields.get("query"), credit)
 

@@ -11,11 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from channels_demultiplexer.jsontext import (
+    Members,
     decode,
     encode,
+    fingerprint,
     is_json,
-    is_utf8,
-    member,
+    plain,
     replace_surrogates,
 )
 
@@ -186,7 +187,8 @@ def test_is_json_as_stdlib(text: str) -> None:
         (r'"\ud83d\ude00"', "😀"),
         (f'"{LONE}"', "\ud800"),
         ('{"a":1,"a":2}', {"a": 2}),
-        ("1" * 3999, int("1" * 3999)),
+        ("1" * 4300, int("1" * 4300)),
+        (f"[{HUGE},{'1' * 4300},2]", [math.inf, int("1" * 4300), 2]),
     ],
     ids=short,
 )
@@ -195,7 +197,7 @@ def test_decode(text: str, value: Any) -> None:
     assert decode(text) == value
 
 
-@pytest.mark.parametrize("text", ["1" * 4000, HUGE, "1e999"], ids=short)
+@pytest.mark.parametrize("text", ["1" * 4301, HUGE, "1e999"], ids=short)
 def test_decode_huge_number(text: str) -> None:
     """A number beyond all bounds is infinite, whatever its form: a number, not a string."""
     assert decode(text) == math.inf
@@ -244,7 +246,7 @@ def test_encode_as_stdlib(text: str) -> None:
     assert json.loads(encode(text)) == text
 
 
-# Test member.
+# Test Members.
 
 
 @pytest.mark.parametrize(
@@ -267,24 +269,142 @@ def test_encode_as_stdlib(text: str) -> None:
     ],
     ids=short,
 )
-def test_member(text: str, found: str) -> None:
-    """The last member of the name is found, exactly as it is written."""
-    assert member(text, "a") == found
+def test_members(text: str, found: str) -> None:
+    """The last member of the name is found, exactly as it is written, in both ways."""
+    assert Members(["a"]).find(text) == [found]
+    # A key that may be written with surrogates is looked for in another way.
+    assert Members(["a", "😀"]).find(text) == [found, None]
+
+
+@pytest.mark.parametrize("keys", [["a", "c"], ["a", "c", "😀"]])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{}", [None, None]),
+        (" { } ", [None, None]),
+        ('{"b":1}', [None, None]),
+        ('{"c":1,"a":2}', ["2", "1"]),
+        (r'{"b":"\\ud800","a":"\\ud800\ud800\uD800\\\ud800","c":"\ue800\uE800"}', None),
+        ('{"a":"\\ud83d\\ude00","c":"ÿþ\\\\"}', None),
+    ],
+)
+def test_members_of_several_keys(
+    text: str, found: list[str | None] | None, keys: list[str]
+) -> None:
+    """Each key has its text, or None."""
+    if found is None:
+        found = [
+            text[text.index('"a":') + 4 : text.index(',"c"')],
+            text[text.index('"c":') + 4 : -1],
+        ]
+    assert Members(keys).find(text)[:2] == found
+
+
+@pytest.mark.parametrize("key", ["한", "😀", "\ue800", "ÿ", "a"])
+@pytest.mark.parametrize("ensure_ascii", [False, True])
+def test_members_of_any_name(key: str, ensure_ascii: bool) -> None:
+    """A key is found however it is written, beside whatever other."""
+    others = {"\\ue800": 1, "\ue800": 1, "\ud800": 1, "\ue83d\uee00": 1}
+    others.pop(key, None)
+    text = json.dumps({**others, key: 2}, ensure_ascii=ensure_ascii).replace("\ud800", LONE)
+    assert Members([key]).find(text) == ["2"]
+
+
+@pytest.mark.parametrize("text", [text for text in INVALID if "{" in text])
+@pytest.mark.parametrize("keys", [["a"], ["a", "😀"]])
+def test_members_not_json(text: str, keys: list[str]) -> None:
+    """What is not JSON is a ValueError."""
+    with pytest.raises(ValueError, match=r"."):
+        Members(keys).find(text)
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '"{}"', "null"])
+@pytest.mark.parametrize("keys", [["a"], ["a", "😀"]])
+def test_members_not_an_object(text: str, keys: list[str]) -> None:
+    """What is no object is a TypeError."""
+    with pytest.raises(TypeError):
+        Members(keys).find(text)
+
+
+@pytest.mark.parametrize("end", ["", "}", "}}", "},", ",}", ":1}", '"a":1}', "} 1", "]"])
+@pytest.mark.parametrize("keys", [["a"], ["a", "😀"]])
+def test_members_as_stdlib(end: str, keys: list[str]) -> None:
+    """What follows the members decides whether it is JSON."""
+    for text in (f'{{"a":1{end}', f'{{"a":1,"b":2 {end}', f"{{{end}"):
+        if stdlib_takes(text):
+            Members(keys).find(text)
+        else:
+            with pytest.raises(ValueError, match=r"."):
+                Members(keys).find(text)
+
+
+@settings(deadline=None, max_examples=300)
+@given(mutated().map(lambda text: f'{{"b":{text},"a":1}}'))
+def test_both_ways_agree(text: str) -> None:
+    """Whether a text is concealed or walked through makes no difference."""
+    results: list[Any] = []
+    for keys in (["a", "b"], ["a", "b", "😀"]):
+        try:
+            results.append(Members(keys).find(text)[:2])
+        except (ValueError, UnicodeEncodeError):
+            results.append(ValueError)
+    assert results[0] == results[1]
+
+
+def test_members_mostly_strings() -> None:
+    """Where there are few commas a text is walked through, to the same end."""
+    text = f'{{"b":"{"x" * 9999}","a":"{LONE}"}}'
+    assert Members(["a"]).find(text) == [f'"{LONE}"']
+
+
+# Test fingerprint.
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        (1, 1.0),
+        (1, True),
+        (0.0, -0.0),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ([1], [1, 1]),
+        ("\ud800", "\ufffd"),
+        (None, "null"),
+        ([[]], [{}]),
+    ],
+)
+def test_fingerprint(value: Any, other: Any) -> None:
+    """What is written differently has another fingerprint; an equal copy has the same."""
+    assert fingerprint([value, value]) != fingerprint([value, other])
+    text = json.dumps([value, value])
+    assert (
+        fingerprint(json.loads(text)) == fingerprint(json.loads(text)) == fingerprint([value] * 2)
+    )
+
+
+def test_fingerprint_of_subclasses() -> None:
+    """What a subclass may put in has a fingerprint too, where JSON can be made of it."""
+
+    class Text(str):
+        pass
+
+    assert fingerprint([Text("a")]) != fingerprint([Text("b")])
+    with pytest.raises(TypeError):
+        fingerprint([object()])
+
+
+# Test plain.
+
+
+def test_plain() -> None:
+    """A plain str is itself, and another is refused."""
+    text = "aé"
+    assert plain(text) is text
+    with pytest.raises(TypeError):
+        plain(b"a")  # type: ignore[arg-type]
 
 
 # Test surrogates.
-
-
-@pytest.mark.parametrize("value", ["", "é", "😀", "\ufffd", "\ud7ff\ue000"])
-def test_is_utf8(value: str) -> None:
-    """Text without lone surrogates can be UTF-8."""
-    assert is_utf8(value) is True
-
-
-@pytest.mark.parametrize("value", ["a\ud800", "\udbff", "\udc00b", "\udfff ", None, 1, b"a", ["a"]])
-def test_is_not_utf8(value: object) -> None:
-    """Lone surrogates cannot, nor is anything but a string text."""
-    assert is_utf8(value) is False
 
 
 @pytest.mark.parametrize(
@@ -295,6 +415,7 @@ def test_is_not_utf8(value: object) -> None:
         ("\ud7ff\ue000", "\ud7ff\ue000"),
         ("a\ud800b\udfff", "a\ufffdb\ufffd"),
         ("\udc00\ud800", "\ufffd\ufffd"),
+        ("?!1!2\ud800!?", "?!1!2\ufffd!?"),
     ],
 )
 def test_replace_surrogates(text: str, replaced: str) -> None:
