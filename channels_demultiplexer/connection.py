@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from .close_codes import cut_reason, sendable
 from .conf import Options
 from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
-from .frames import Close, Data, Open, cut_reason, sendable
+from .frames import Close, Data, Open
 from .inbox import Space
 from .outbox import Outbox
 from .routing import Match, Message, Routes, Scope, Send
@@ -120,7 +121,7 @@ class Connection:
         if inbox.put(frame.message, own):
             return
         if options.stream_overflow == "reject":
-            raise InboxFull(stream.name, options.stream_capacity)
+            raise InboxFull(stream.name)
         told = stream.stall()
         if told is not None:
             await told

@@ -116,9 +116,11 @@ def read_close(stream: str, envelope: Any) -> Close:
     return Close(stream, number, jsontext.replace_surrogates(text))
 
 
-def wrong(key: str, expected: str, value: Any, stream: str) -> MalformedFrame:
+def wrong(
+    key: str, expected: str, value: Any, stream: str, *, data: bool = False
+) -> MalformedFrame:
     """Return the error that tells of a value of the wrong type."""
-    return MalformedFrame(f"{key!a} is {expected}, not {shown(value)}", stream)
+    return MalformedFrame(f"{key!a} is {expected}, not {shown(value)}", stream, data=data)
 
 
 def string_of(value: Raw | UnsetType) -> Any:

@@ -15,10 +15,11 @@ from channels.layers import get_channel_layer
 
 from . import jsontext
 from .child import child
+from .close_codes import CloseCode
 from .conf import SETTINGS, DatabaseChecks, Options, Policy, nearest, options_of
 from .connection import Connection
 from .exceptions import FrameError, MalformedFrame, StreamNotOpen
-from .frames import SUBPROTOCOL, Close, CloseCode, Data, Frame, Open, Ping, name_fault
+from .frames import SUBPROTOCOL, Close, Data, Frame, Open, Ping, name_fault
 from .listing import StreamDeclaration, streams_of
 from .receivers import dispatch_from, open_channel
 from .routing import ASGIView, Message, Receive, Routes, Scope, Send
@@ -233,6 +234,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             else:
                 await self._take(self._options.codec.parse(text))
         except FrameError as error:
+            if error.data and error.stream is not None:
+                connection.missed(error.stream)
             await connection.reject(error)
 
     async def _handle_other(self, message: Message) -> None:
@@ -353,7 +356,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
                 text = json.dumps(content)
         except RecursionError:
             raise MalformedFrame("the message is nested too deeply") from None
-        await self._take(self._options.codec.parse(text))
+        frame = self._options.codec.parse(text)
+        await self._take(frame, isinstance(frame, Data) and frame.stream == self._undelivered)
 
     # Frames.
 
@@ -365,37 +369,37 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         except RecursionError:
             # What the decoder just took can be too deep for an encoder.
             raise MalformedFrame("the message is nested too deeply") from None
+        name = content.get(self._options.multiplex_key) if isinstance(content, dict) else None
+        if not isinstance(name, str) or name_fault(name) is not None:
+            name = None
         self._text = text
+        if name is not None and self._options.event_key not in content:
+            self._undelivered = name
         try:
             await self.receive_json(content)
-        except FrameError:
+        except FrameError as error:
+            error.data = False  # which is counted here
             raise
         except ValueError as error:
             logger.info("receive_json refused the frame %.200r: %.200r", text, error)
-            name = content.get(self._options.multiplex_key) if isinstance(content, dict) else None
-            valid = isinstance(name, str) and name_fault(name) is None
-            raise MalformedFrame("the frame was refused", name if valid else None) from error
+            raise MalformedFrame("the frame was refused", name) from error
         finally:
-            self._text = self._fingerprint = None
+            if self._undelivered is not None:
+                self._connection.missed(self._undelivered)
+            self._text = self._fingerprint = self._undelivered = None
 
-    async def _take(self, frame: Frame) -> None:
+    async def _take(self, frame: Frame, own: bool = True) -> None:
+        """Carry out a frame, which the client has sent as it is (`own`), or a subclass has."""
         connection = self._served
         if connection is None or connection.ended:
             # An instance that serves nothing has no open streams, nor a socket that has ended.
             raise StreamNotOpen(None if isinstance(frame, Ping) else frame.stream)
         if isinstance(frame, Data):
-            # Whether it is for the inbox that the client meant it for.
-            own = not self._reads_frames or self._undelivered == frame.stream
+            full = connection.deliver(frame, own)
+            if full is not None:
+                await connection.overflow(full, frame, own)
             if own:
                 self._undelivered = None
-            try:
-                full = connection.deliver(frame, own)
-                if full is not None:
-                    await connection.overflow(full, frame, own)
-            except FrameError:
-                if own:
-                    connection.missed(frame.stream)
-                raise
         elif isinstance(frame, Open):
             await connection.open(frame)
         elif isinstance(frame, Close):

@@ -36,9 +36,11 @@ class FrameError(ValueError):
     Attributes:
         status: the error frame's status.
         stream: the stream's name, where the frame had a valid one, else None.
+        data: whether it was a data frame of the stream, which the client has spent credit on.
     """
 
     status = StatusCodes.BAD_REQUEST
+    data = False
 
     def __init__(self, stream: str | None = None) -> None:
         super().__init__(stream)
@@ -51,9 +53,10 @@ class FrameError(ValueError):
 class MalformedFrame(FrameError):
     """The message is no frame of the protocol; `reason` says what would be right."""
 
-    def __init__(self, reason: str, stream: str | None = None) -> None:
+    def __init__(self, reason: str, stream: str | None = None, *, data: bool = False) -> None:
         super().__init__(stream)
         self.reason = reason
+        self.data = data
 
     def __str__(self) -> str:
         return self.reason
@@ -108,13 +111,10 @@ class TooManyStreams(FrameError):
 
 
 class InboxFull(FrameError):
-    """The stream's inbox is full, and its overflow policy is `reject`."""
+    """The stream's inbox is full, or all of them together, and its policy is `reject`."""
 
     status = StatusCodes.TOO_MANY_REQUESTS
-
-    def __init__(self, stream: str, limit: int) -> None:
-        super().__init__(stream)
-        self.limit = limit
+    data = True
 
     def __str__(self) -> str:
-        return f"{self.limit} frames wait for the stream already: send this one later"
+        return "too much waits already, for the stream or the connection: send this frame later"

@@ -332,13 +332,13 @@ class Codec:
             raise MalformedFrame(fault)
         payload, opaque = envelope.payload, envelope.text
         if (payload is UNSET) is (opaque is UNSET):
-            raise self._not_one_content(envelope, stream)
+            raise self._not_one_content(envelope, stream, data=True)
         if opaque is UNSET:
             content = _text(payload)
         elif isinstance(opaque, str):
             content = opaque
         else:
-            raise wrong(self._text_key, "a string", opaque, stream)
+            raise wrong(self._text_key, "a string", opaque, stream, data=True)
         if not self._manage_envelope:
             content = text
         return Data(stream, {"type": "websocket.receive", "text": content})
@@ -369,7 +369,9 @@ class Codec:
             return f"the frame has no {self._stream_key!a}"
         return f"{self._stream_key!a} is a string, not {shown(stream)}"
 
-    def _not_one_content(self, envelope: Any, stream: str | None) -> MalformedFrame:
+    def _not_one_content(
+        self, envelope: Any, stream: str | None, *, data: bool = False
+    ) -> MalformedFrame:
         keys = {
             self._payload_key: envelope.payload,
             self._text_key: envelope.text,
@@ -378,7 +380,9 @@ class Codec:
         there = " and ".join(ascii(key) for key, value in keys.items() if value is not UNSET)
         one_of = "{!a}, {!a} and {!a}".format(*keys)
         return MalformedFrame(
-            f"a frame has exactly one of {one_of}, this one has {there or 'none'}", stream
+            f"a frame has exactly one of {one_of}, this one has {there or 'none'}",
+            stream,
+            data=data,
         )
 
 

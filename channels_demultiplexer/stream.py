@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from django.urls.exceptions import Resolver404
 
 from . import jsontext
+from .close_codes import CloseCode, plain_code
 from .conf import Options
+from .envelope import Envelope
 from .exceptions import UnknownStream
-from .frames import CloseCode, Envelope, plain_code
 from .inbox import Inbox
 from .routing import ASGIApplication, Message, Scope
 from .signals import announce, stream_closed, stream_opened

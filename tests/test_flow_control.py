@@ -257,7 +257,7 @@ async def test_reject() -> None:
     async with connected({"a": puppet, "b": Echo}, **attributes) as client:
         life = await full(client, puppet, 1)
         client.data("a", "refused")
-        assert "1 frames" in await client.expect_error(429, "a")
+        assert "send this frame later" in await client.expect_error(429, "a")
         client.data("b", 1)
         await client.expect_frame(stream="b", payload=1)
         assert await life.receive() == text("0")

@@ -10,7 +10,7 @@ import pytest
 
 from channels_demultiplexer.outbox import Outbox
 
-from .driver import settled
+from .driver import settled, until
 
 
 class Server:
@@ -126,8 +126,7 @@ async def test_cancelled_with_its_turn(server: Server, outbox: Outbox, posted: b
     last = outbox.post(3) if posted else sending(outbox, 3)
     await settled()
     first.cancel()
-    while not first.done():
-        await asyncio.sleep(0)
+    await until(first.done)
     second.cancel()
     server.go(2)
     await settled()
@@ -273,8 +272,9 @@ async def test_shut(server: Server, outbox: Outbox) -> None:
 
 async def test_shut_while_one_sends(server: Server, outbox: Outbox) -> None:
     """What a task is sending is that task's; what it sends next is dropped."""
-    first, posted = sending(outbox, 1), outbox.post(2)
+    first = sending(outbox, 1)
     await settled()
+    posted = outbox.post(2)
     outbox.shut()
     server.go()
     await asyncio.wait({first, posted})
