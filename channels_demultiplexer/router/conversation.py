@@ -135,7 +135,6 @@ class Conversation:
                 if not task.cancelled():
                     # Too late to raise it, where it has not been: the consumer learns of the end.
                     task.exception()
-            self._reader = None
             self._workers = []
 
     @property

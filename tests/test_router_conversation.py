@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from typing import Any
 
@@ -427,7 +428,7 @@ async def test_sync_channel_layer_handlers_take_turns_with_requests(
 
 @pytest.mark.parametrize("coroutine", [False, True])
 async def test_disconnect_ends_running_handlers_and_drops_waiting_requests(
-    base: Any, serve: Any, gate: Gate, coroutine: bool
+    base: Any, serve: Any, gate: Gate, caplog: Any, coroutine: bool
 ) -> None:
     """Coroutines are cancelled, plain functions waited for; then disconnect(code) is called."""
     client = await serve(gated(base, gate, coroutine=coroutine))
@@ -446,6 +447,8 @@ async def test_disconnect_ends_running_handlers_and_drops_waiting_requests(
         await soon(client.task)
         assert gate.log == ["waited", ("disconnect", 1001)]
     assert client.leftovers() == []
+    # A client that leaves is no failure of the handler.
+    assert not caplog.records
 
 
 async def test_disconnect_ends_an_idle_connection(base: Any, serve: Any, gate: Gate) -> None:
@@ -602,6 +605,47 @@ async def test_a_handler_that_closes_gets_no_answer_sent(base: Any, serve: Any, 
     assert [each["type"] for each in client.leftovers()] in ([], ["websocket.close"])
 
 
+async def test_a_handler_may_wait_after_its_close(base: Any, serve_bare: Any, gate: Gate) -> None:
+    """Though max_pending requests waited and nothing was read, the disconnect is."""
+    parent = gated(base, gate)
+
+    class App(parent):
+        max_pending = 1
+
+        if base._sync:
+
+            def on_wait(self) -> Any:
+                gate.block()
+                self.close(4000)
+                return self.forever()
+
+        else:
+
+            async def on_wait(self) -> Any:
+                await gate.wait()
+                await self.close(4000)
+                await self.forever()
+
+        async def forever(self) -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                gate.log.append("cancelled")
+                raise
+
+    client = await serve_bare(App)
+    client.request("wait")
+    await gate.until_reached()
+    client.request("echo", payload="dropped")
+    client.request("echo", payload="unread")
+    await settle()
+    gate.release()
+    assert await client.closed() == 4000
+    await client.disconnect(4000)
+    assert gate.log == ["cancelled", ("disconnect", 4000)]
+    assert client.leftovers() == []
+
+
 # Other ends.
 
 
@@ -750,6 +794,43 @@ async def test_an_error_of_the_servers_receive_ends_the_application(base: Any) -
     application = returns(base, None).as_asgi()
     with pytest.raises(LookupError, match="receive"):
         await application({"type": "websocket"}, receive, send)
+
+
+async def test_an_error_of_the_servers_receive_at_the_end_is_too_late(
+    base: Any, caplog: Any, layer: Any
+) -> None:
+    """What ended the application is raised, and no task is left with an unheard exception."""
+    messages = [{"type": "websocket.connect"}]
+
+    class App(base):
+        groups = ["news"]
+
+        if base._sync:
+
+            def news(self, event: Any) -> None:
+                raise LookupError("news")
+
+        else:
+
+            async def news(self, event: Any) -> None:
+                raise LookupError("news")
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        try:
+            return await asyncio.Event().wait()
+        finally:
+            raise KeyError("receive")
+
+    async def send(message: Any) -> None:
+        await layer.group_send("news", {"type": "news"})
+
+    with pytest.raises(LookupError, match="news"):
+        await soon(App.as_asgi()({"type": "websocket"}, receive, send))
+    layer.groups.clear()  # as in Channels, which leaves them at a disconnect only
+    gc.collect()
+    assert not caplog.records
 
 
 async def test_a_consumer_may_outlive_its_disconnect(base: Any, serve_bare: Any) -> None:
