@@ -319,6 +319,39 @@ async def test_crash_of_the_application_is_raised_where_one_waits():
         await communicator.connect(timeout=0.1)
 
 
+async def waiting(awaitable):
+    """Return a task that waits, for longer than anything takes that waits for no time."""
+    task = asyncio.ensure_future(awaitable)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
+async def test_communicators_wait_for_what_comes_later():
+    """Both wait by default for output, and for as long as they are told for its absence."""
+    application = WebsocketDemultiplexer.as_asgi(consumer_classes={"echo": Echo})
+    communicator = DemultiplexerCommunicator(application, "/")
+    await communicator.connect()
+    stream = communicator.stream("echo")
+    await stream.connect()
+    nonsense = {"type": "websocket.receive", "text": "nonsense"}
+    for receiver, provoke in (
+        (stream, lambda: stream.send_to(text_data="later")),
+        (communicator, lambda: communicator.send_input(nonsense)),
+    ):
+        output = await waiting(receiver.receive_output())
+        await provoke()
+        assert (await output)["type"] == "websocket.send"
+        nothing = await waiting(receiver.receive_nothing())
+        assert await nothing
+        nothing = await waiting(receiver.receive_nothing(timeout=8))
+        await provoke()
+        assert not await nothing
+        assert (await receiver.receive_output())["type"] == "websocket.send"
+    await communicator.disconnect()
+
+
 async def test_key_names_are_those_of_the_class():
     """The communicator speaks with the key names that the class has."""
 
