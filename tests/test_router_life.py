@@ -591,3 +591,37 @@ async def test_connect_may_assign_the_user(base: Any, serve: Any) -> None:
             return {"payload": self.user}
 
     assert (await (await serve(App, user="ann")).ask("x"))["payload"] == "bob"
+
+
+# What a request keeps.
+
+
+async def test_a_request_has_a_store_of_its_own(base: Any, serve: Any) -> None:
+    """What check_data finds the later steps and the handler find in `store`; no other request."""
+
+    def find(payload: Any, store: Any) -> bool:
+        store.setdefault("found", payload)
+        return True
+
+    def may(scope: Any, store: Any) -> bool:
+        return store["found"] != "secret"
+
+    class App(base):
+        routes = [
+            {
+                "route": "x",
+                "check_data": find,
+                "check_access": may,
+                "hydrate": lambda store: store["found"] * 2,
+                "dehydrate": lambda payload, store: [payload, store],
+            }
+        ]
+
+        def on_x(self, payload: Any, store: Any) -> Any:
+            return {"payload": [payload, store["found"]]}
+
+    client = await serve(App)
+    answer = await client.ask("x", "a")
+    assert brief(answer) == (200, [["aa", "a"], {"found": "a"}])
+    assert (await client.ask("x", "secret"))["status"] == 403
+    assert brief(await client.ask("x", "b")) == (200, [["bb", "b"], {"found": "b"}])

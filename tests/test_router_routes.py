@@ -446,3 +446,36 @@ def test_the_check_reports_a_class_once() -> None:
         pass
 
     assert [error.obj for error in check_routes(app_configs=None)].count(App) == 1
+
+
+@pytest.mark.parametrize("name", ["websocket_receive", "receive", "receive_json", "decode_json"])
+def test_a_method_that_would_never_be_called_is_refused(base: Any, name: str) -> None:
+    """A check in receive_json, say of the user, must not be lost: requests don't go through it."""
+    mixin = type("Mixin", (), {name: lambda self, content: None})
+    app = type("App", (mixin, base), {"routes": []})
+    with pytest.raises(ImproperlyConfigured, match=f"App: has a {name} of its own, which is never"):
+        app.as_asgi()
+    below = type("Below", (base,), {name: lambda self, content: None})
+    [error] = [error for error in check_routes() if error.obj is below]
+    assert error.hint == "declare steps, such as check_access"
+
+
+def test_a_route_knows_its_handler(base: Any) -> None:
+    """From the table one gets the name, the type and the documentation of every route."""
+
+    class App(base):
+        routes = [{"route": "getHTTPStatus", "payload_type": int}, Route("other")]
+
+        def on_get_http_status(self) -> None:
+            """Return the status."""
+
+        def on_other(self) -> None: ...
+
+    told = [
+        (name, route.payload_type, route.handler_name, getattr(App, route.handler_name).__doc__)
+        for name, route in App.route_table.items()
+    ]
+    assert told == [
+        ("getHTTPStatus", int, "on_get_http_status", "Return the status."),
+        ("other", None, "on_other", None),
+    ]

@@ -13,7 +13,7 @@ from channels_demultiplexer.router.signatures import SignatureError, plan_call
 HANDLER = ("payload", "headers")
 HYDRATE = ("headers", "payload")
 ACCESS = ("scope", "payload")
-VALUES = {"scope": "S", "headers": "H", "payload": "P"}
+VALUES = {"scope": "S", "headers": "H", "payload": "P", "store": "T"}
 
 
 def call(function: Any, order: tuple[str, ...] = HANDLER) -> Any:
@@ -30,12 +30,14 @@ def call(function: Any, order: tuple[str, ...] = HANDLER) -> Any:
         (lambda payload, scope, headers: (payload, scope, headers), ACCESS, ("P", "S", "H")),
         (lambda *, headers, scope: (headers, scope), HANDLER, ("H", "S")),
         (lambda payload, /, headers: (payload, headers), HANDLER, ("P", "H")),
+        (lambda store, payload: (store, payload), HANDLER, ("T", "P")),
+        (lambda payload, *, store: (payload, store), ACCESS, ("P", "T")),
     ],
 )
 def test_named_parameters_get_what_they_are_called_in_any_order(
     function: Any, order: tuple[str, ...], got: Any
 ) -> None:
-    """Parameters called scope, headers or payload are passed by name."""
+    """Parameters called scope, headers, payload or store are passed by name."""
     assert call(function, order) == got
 
 
@@ -141,6 +143,18 @@ async def test_decorated_methods_are_called_by_their_own_signature() -> None:
     assert await call(handlers.in_thread) == "H"
     assert call(handlers.static) == ("H", "P")
     assert call(functools.partial(lambda x, payload: (x, payload), "X")) == ("X", "P")
+
+
+def test_what_a_partial_holds_is_its_own() -> None:
+    """A partial's keyword is not replaced, whatever it is called."""
+
+    def step(payload: Any, store: Any, headers: Any = "own") -> Any:
+        return payload, store, headers
+
+    assert call(functools.partial(step, store="mine")) == ("P", "mine", "H")
+    assert call(functools.partial(step, headers="mine", store=1)) == ("P", 1, "mine")
+    with pytest.raises(SignatureError, match="'data', which could mean payload or headers"):
+        plan_call(functools.partial(lambda data, store: None, store=1), HANDLER)
 
 
 def test_only_coroutine_functions_are_taken_for_such() -> None:

@@ -22,6 +22,10 @@ from .runners import AsyncRunner, Runner, SyncRunner
 __all__ = ["AsyncSocketRouterConsumer", "RouterConsumer", "SocketRouterConsumer"]
 
 
+#: What Channels calls with what a client sends, in consumers that have no routes.
+UNCALLED = ("websocket_receive", "receive", "receive_json", "decode_json")
+
+
 class _RouteTable:
     """The attribute `route_table`, of classes as of instances."""
 
@@ -31,10 +35,23 @@ class _RouteTable:
 
 
 class _User:
-    """The attribute `user`; no property, since many a `connect()` assigns `self.user`."""
+    """
+    The attributes `user` and `_user`; no properties, since many a `connect()` assigns one of them.
+
+    What is assigned to `_user`, None included, or a property of that name, is the `user` too: so
+    consumers for django-channels-router authenticate.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else instance.scope.get("user")
+        if instance is None:
+            return self
+        assigned = "_user" in vars(instance) or owner._user is not None  # type: ignore[attr-defined]
+        if self.name == "user" and assigned:
+            return instance._user
+        return instance.scope.get("user")
 
 
 class RouterConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels publishes no types
@@ -50,6 +67,7 @@ class RouterConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels publishes
     route_table = _RouteTable()
     #: The user of the connection's scope, or None.
     user = _User()
+    _user = _User()
 
     if TYPE_CHECKING:
         # What it is in a subclass is a matter of the form in which that declares its routes.
@@ -107,6 +125,11 @@ def _endpoints(cls: type[RouterConsumer]) -> Mapping[str, Endpoint]:
             problem = f"has max_concurrency = {cls.max_concurrency}, but is sync"
             hint = "make it 1, or derive the class from AsyncSocketRouterConsumer"
             raise DeclarationError(cls, None, problem, hint)
+        for name in UNCALLED:
+            owner = next(each for each in cls.__mro__ if name in vars(each))
+            if owner.__module__ != "channels.generic.websocket":
+                problem = f"has a {name} of its own, which is never called"
+                raise DeclarationError(cls, None, problem, "declare steps, such as check_access")
         cls._router_endpoints = compile_routes(cls)
     endpoints: Mapping[str, Endpoint] = cls._router_endpoints
     return endpoints

@@ -29,7 +29,7 @@ async def respond(
         BaseException: whatever a step raises.
     """
     route, steps = endpoint.route, endpoint.steps
-    values = {"scope": scope, "headers": request.headers, "payload": request.payload}
+    values = {"scope": scope, "headers": request.headers, "payload": request.payload, "store": {}}
     if route.payload_type is not None:
         try:
             values["payload"] = convert(request.payload, route.payload_type)

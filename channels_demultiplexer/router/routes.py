@@ -58,6 +58,11 @@ class Route:
     hydrate: Callable[..., Any] | None = None
     dehydrate: Callable[..., Any] | None = None
 
+    @property
+    def handler_name(self) -> str:
+        """The name of the consumer's method that handles it: `on_say_hello` for `sayHello`."""
+        return method_name(self.route)
+
 
 KEYS = tuple(field.name for field in fields(Route))
 
@@ -178,7 +183,7 @@ def compile_routes(cls: type) -> dict[str, Endpoint]:
     # Handlers are looked at on an instance: only there are they bound in their own way.
     consumer: Any = object.__new__(cls)
     for name, route in declared_routes(cls).items():
-        method = method_name(name)
+        method = route.handler_name
         if (other := methods.setdefault(method, name)) != name:
             raise DeclarationError(
                 cls, name, f"has the handler of route {other!r}, {method}", "rename one of them"
@@ -201,7 +206,7 @@ def compile_routes(cls: type) -> dict[str, Endpoint]:
 
 def _plan(cls: type, route: Route, what: str, function: Any, order: tuple[str, ...]) -> Call:
     """Plan the call of a handler or step."""
-    hint = f"let it take ({', '.join(order)}), fewer of them by name, or scope"
+    hint = f"let it take ({', '.join(order)}), fewer of them by name, scope or store"
     if not callable(function):
         problem = f"has a {what} that is not callable: {function!r}"
         raise DeclarationError(cls, route.route, problem, hint)

@@ -13,7 +13,7 @@ from asgiref.sync import iscoroutinefunction
 __all__ = ["Call", "SignatureError", "plan_call"]
 
 #: What a parameter of this name receives, wherever it stands.
-NAMES = frozenset({"scope", "headers", "payload"})
+NAMES = frozenset({"scope", "headers", "payload", "store"})
 
 
 class SignatureError(TypeError):
@@ -37,8 +37,8 @@ def plan_call(function: Callable[..., Any], order: Sequence[str]) -> Call:
     """
     Plan a call.
 
-    Parameters called ``scope``, ``headers`` or ``payload`` get what they are called; the remaining
-    positional ones get what is left of ``order``.
+    Parameters called ``scope``, ``headers``, ``payload`` or ``store`` get what they are called; the
+    remaining positional ones get what is left of ``order``.
 
     Args:
         function: a handler, bound to its consumer, or a step.
@@ -73,7 +73,12 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         # What asgiref's sync_to_async makes of a method: `inspect` follows __wrapped__ and forgets
         # that `self` is bound.
         function = functools.partial(function.__wrapped__, *function.args, **function.keywords)
-    return inspect.signature(function)
+    signature = inspect.signature(function)
+    if isinstance(function, functools.partial):
+        held = function.keywords
+        left = [each for name, each in signature.parameters.items() if name not in held]
+        signature = signature.replace(parameters=left)
+    return signature
 
 
 def _assign(
