@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
 
 from channels_demultiplexer.router import AsyncSocketRouterConsumer, SocketRouterConsumer, runners
 
@@ -902,3 +903,30 @@ async def test_a_connection_works_without_a_channel_layer(
     settings.CHANNEL_LAYERS = {}
     client = await serve(returns(base, {"payload": 1}))
     assert (await client.ask("x"))["payload"] == 1
+
+
+async def test_a_consumer_may_have_another_channel_layer(
+    base: Any, serve: Any, settings: Any
+) -> None:
+    """channel_layer_alias works as in Channels."""
+    settings.CHANNEL_LAYERS = {
+        "other": {"BACKEND": "channels.layers.InMemoryChannelLayer"},
+    }
+
+    class App(base):
+        channel_layer_alias = "other"
+        groups = ["news"]
+
+        if base._sync:
+
+            def news(self, event: Any) -> None:
+                self.push("news", None)
+
+        else:
+
+            async def news(self, event: Any) -> None:
+                await self.push("news", None)
+
+    client = await serve(App)
+    await get_channel_layer("other").group_send("news", {"type": "news"})
+    assert (await client.receive())["route"] == "news"

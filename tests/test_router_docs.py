@@ -130,6 +130,16 @@ async def test_the_user_is_the_declared_one(
     assert (await client.ask("x"))["payload"] == users
 
 
+@pytest.mark.parametrize("assigned", ["me", None])
+async def test_the_user_is_the_assigned_one_where_the_class_declares_none(
+    base: Any, serve: Any, assigned: Any
+) -> None:
+    """`_user = None` in the class and an assignment in connect() are the older libraries' own."""
+    consumer = asks_user(base, lambda app: setattr(app, "_user", assigned), _user=None)
+    client = await serve(consumer, user="scope")
+    assert (await client.ask("x"))["payload"] == [assigned, assigned]
+
+
 async def test_the_types_of_the_migration_page_have_their_equals(serve: Any) -> None:
     """RouteInfo is Route, SocketResult is Response, and a BaseMessage is pushed."""
     client = await serve(router_migration.Typed)

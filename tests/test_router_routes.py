@@ -282,6 +282,24 @@ def test_a_class_method_may_return_what_the_class_has_in_private(base: Any) -> N
     assert list(App.route_table) == ["sayHello", "getArticle"]
 
 
+def test_an_inherited_class_method_is_called_on_the_class_that_is_asked(base: Any) -> None:
+    """It may build its routes from what a subclass has."""
+
+    class Parent(base):
+        names = ()
+
+        @classmethod
+        def routes(cls) -> Any:
+            return [{"route": name} for name in cls.names]
+
+    class Child(Parent):
+        names = ("a",)
+
+        def on_a(self) -> None: ...
+
+    assert list(Child.route_table) == ["a"]
+
+
 async def test_only_declared_names_are_routes(base: Any, serve: Any) -> None:
     """A method that looks like a handler is no route unless it is declared."""
 
@@ -349,6 +367,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (declares("x"), "an entry of routes must be .*, got 'x'"),
     ({"routes": {"route": "x"}}, "routes must be a list or tuple, got dict"),
     ({"_routes": "x"}, "routes must be a list or tuple, got str"),
+    ({"routes": property(lambda self: [])}, "routes must be a list or tuple, got property"),
     ({"max_pending": 0}, "has max_pending = 0; make it a positive integer"),
     ({"max_pending": 2.5}, "has max_pending = 2.5; make it"),
     ({"max_concurrency": 0}, "has max_concurrency = 0"),
