@@ -244,6 +244,22 @@ async def test_a_converted_dataclass_has_its_default_values(base: Any, serve: An
     assert answer["payload"] == {"a": [{"content": {"options": options, "size": 3}}, None]}
 
 
+@pytest.mark.parametrize("kind", [list, set, frozenset])
+async def test_dataclasses_in_a_collection_have_their_default_values(
+    base: Any, serve: Any, kind: Any
+) -> None:
+    """Whatever kind of collection the payload is."""
+
+    class App(base):
+        routes = [{"route": "x", "payload_type": kind[Options]}]
+
+        def on_x(self, payload: Any) -> Any:
+            return {"payload": payload}
+
+    answer = await (await serve(App)).ask("x", [{}])
+    assert answer["payload"] == [{"wide": True, "tags": []}]
+
+
 @pytest.mark.parametrize(
     ("payload_type", "payload", "error"),
     [
