@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import operator
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 from . import jsontext
 
-__all__ = ["CloseCode", "cut_reason", "plain_code", "sendable"]
+__all__ = ["CloseCode", "cut_reason", "disconnect_message", "plain_code", "sendable"]
 
 # The close codes that a WebSocket can carry (RFC 6455, section 7.4, and its registry): those of
 # protocols, some of which stand only for what has not been sent, and those of applications.
@@ -76,3 +76,14 @@ def cut_reason(reason: str) -> str:
         TypeError: if it is no string.
     """
     return jsontext.plain(reason).encode()[:_MAX_REASON_SIZE].decode(errors="ignore")
+
+
+def disconnect_message(code: int, reason: str) -> dict[str, Any]:
+    """
+    Return the ASGI `websocket.disconnect` of a code and a reason, of a plain int and str.
+
+    Raises:
+        TypeError: if `code` is no integer, or `reason` no string.
+    """
+    code, reason = plain_code(code), jsontext.plain(reason)
+    return {"type": "websocket.disconnect", "code": code, "reason": reason}

@@ -257,7 +257,7 @@ class Connection:
             raise asyncio.CancelledError
 
     def _owned(self, *others: asyncio.Task[None]) -> list[asyncio.Task[None] | None]:
-        children = [stream.task for stream in self._unfinished]
+        children = [stream.child.task for stream in self._unfinished]
         return [*others, *children, *self._tasks, self.outbox.writer]
 
     # What is told to the client.

@@ -1,5 +1,5 @@
 """
-One child application: its task, its states, and what its sends mean.
+One child application: its states, and what its sends mean.
 
 A stream knows nothing of other streams. What it needs of its socket, its connection does.
 """
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from django.urls.exceptions import Resolver404
 
-from . import jsontext
-from .close_codes import CloseCode, plain_code
+from .child_task import ChildTask
+from .close_codes import CloseCode, disconnect_message
 from .conf import Options
 from .envelope import Envelope
 from .exceptions import UnknownStream
@@ -56,31 +56,25 @@ class Stream:
 
     OPENING becomes OPEN when the child accepts. All else that happens to the state is an end:
 
-    =================== =========== ======= ============== ===================== =================
-    who ends it         from        to      code           the client gets       the child gets
-    =================== =========== ======= ============== ===================== =================
-    client's `close`    live        CLOSING the client's   its acknowledgement,  websocket.
-                                                           when the child has    disconnect, and
-                                                           finished              its time at once
-    child closes        live        CLOSED  its own; 1000  a `close`             websocket.
-                                            or 4403                              disconnect, and
-                                                                                 its time when the
-                                                                                 client was told
-    child closes        CLOSING     CLOSING the client's   (as above)            (has got it)
-    child returns       live        CLOSED  1000 or 4403   a `close`             (has finished)
-    child raises        live        CLOSED  1011           a `close`             (has finished)
-    its router misses   live        CLOSED  4403           an error, 404         (has finished)
-    child finishes      CLOSING     CLOSED  the client's   the acknowledgement   (has finished)
-    stall               live        CLOSED  1013           a `close`             as for its close
-    stall of a life     OPENING     CLOSING 1013           a `close`, when the   websocket.
-    that waits                                             child has finished    disconnect
-    end of the socket   any but     CLOSED  the socket's   nothing               websocket.
-                        CLOSED                                                   disconnect, and
-                                                                                 its time at once
-    =================== =========== ======= ============== ===================== =================
+    =================== ======= ======= ============== =================== ===================
+    who ends it         from    to      code           the client gets     the child gets
+    =================== ======= ======= ============== =================== ===================
+    client's `close`    live    CLOSING the client's   (at the finish)     its time at once
+    child closes        live    CLOSED  its own; 1000  a `close`           its time, when the
+                                        or 4403                            client was told
+    child closes        CLOSING CLOSING the client's   (at the finish)     (has its time)
+    child returns       live    CLOSED  1000 or 4403   a `close`           (has finished)
+    child raises        live    CLOSED  1011           a `close`           (has finished)
+    its router misses   live    CLOSED  4403           an error, 404       (has finished)
+    child finishes      CLOSING CLOSED  the client's   a `close`           (has finished)
+    stall               live    CLOSED  1013           a `close`           as for its close
+    stall before start  OPENING CLOSING 1013           (at the finish)     its time when started
+    end of the socket   others  CLOSED  the socket's   nothing             its time at once
+    =================== ======= ======= ============== =================== ===================
 
-    Live is OPENING or OPEN; 4403 is for a child that has not accepted. Whatever the child sends
-    in CLOSED is dropped, and in CLOSING after its own close or a stall.
+    Live is OPENING or OPEN; 4403 is for a child that has not accepted. With its time it gets its
+    websocket.disconnect. What it sends in CLOSED is dropped, and in CLOSING after its own close
+    or a stall.
 
     The end is told once to each side: answers to the client are posted to the connection's outbox,
     so that whoever caused them, and gives up or is cancelled, owes nobody anything. When the
@@ -100,18 +94,16 @@ class Stream:
         "_answer",
         "_application",
         "_connection",
-        "_deadline",
         "_envelope",
         "_grant",
-        "_killed",
         "_muted",
         "_opening",
         "_promised",
-        "_running",
         "_sent",
         "_stalled",
         "_wanted",
         "accepted",
+        "child",
         "code",
         "inbox",
         "name",
@@ -121,7 +113,6 @@ class Stream:
         "state",
         "subprotocol",
         "successor",
-        "task",
     )
 
     def __init__(
@@ -149,32 +140,25 @@ class Stream:
         self.reason = ""
         #: The next life of the name, which starts when this one has finished.
         self.successor: Stream | None = None
-        #: Runs the child. None until `start`.
-        self.task: asyncio.Task[None] | None = None
+        #: Runs the child.
+        self.child = ChildTask(options.consumer_close_timeout, self._warn)
         #: What the child receives. Data is put into it only while the stream is live.
         self.inbox = Inbox(options.stream_capacity, connection.space)
-        # Whether a client's `open` waits for the child to accept, and the credit that its answer
-        # is to tell of, if any.
+        # Whether an `open` waits for the child to accept, and the credit that its answer tells of.
         self._wanted = False
         self._promised: int | None = None
-        # The last grant of credit, which the server may not have taken yet.
+        # The last grant of credit.
         self._grant: asyncio.Future[None] | None = None
-        # Whether the child has been started and has not finished.
-        self._running = False
         # Whether what the child sends is dropped.
         self._muted = False
         # Whether it stalled before it could start.
         self._stalled = False
         # What tells the client of the end.
         self._answer: asyncio.Future[None] | None = None
-        # Announces the acceptance. None where nobody listens.
+        # Announces the acceptance.
         self._opening: asyncio.Task[None] | None = None
-        # Runs out when the child has had its time to end. None until it is to end.
-        self._deadline: asyncio.TimerHandle | None = None
         # How many messages the child has sent.
         self._sent = 0
-        # Whether the child was cancelled because its time was over.
-        self._killed = False
 
     @property
     def live(self) -> bool:
@@ -203,16 +187,13 @@ class Stream:
 
     def start(self) -> None:
         """Start the child. A predecessor of the same name must have finished."""
-        # Before the task, which may run at once (asyncio.eager_task_factory).
-        self._running = True
+        self.child.start(self._run(), self._child_finished)
         if not self.live:
-            self._set_deadline()
-        self.task = asyncio.create_task(self._run())
-        self.task.add_done_callback(self._child_finished)
+            self.child.end()
 
     def close(self, code: int, reason: str) -> None:
         """Carry out a client's `close`, which is answered when the child has finished."""
-        self._end(StreamState.CLOSING, _disconnect(code, reason), None)
+        self._end(StreamState.CLOSING, disconnect_message(code, reason), None)
 
     def stall(self) -> asyncio.Future[None] | None:
         """
@@ -223,8 +204,8 @@ class Stream:
         """
         self.inbox.clear()
         self._muted = True
-        message = _disconnect(CloseCode.TRY_AGAIN_LATER, "")
-        if not self._running:
+        message = disconnect_message(CloseCode.TRY_AGAIN_LATER, "")
+        if not self.child.running:
             # The end of its predecessor is to be answered first.
             self._stalled = True
             self._end(StreamState.CLOSING, message, None)
@@ -234,7 +215,7 @@ class Stream:
     def disconnect(self, message: Message) -> None:
         """End the stream because the socket has ended with `message`, its websocket.disconnect."""
         if self.state is StreamState.CLOSED:
-            self._set_deadline()
+            self.child.end()
         else:
             self._end(StreamState.CLOSED, {**message}, None)
 
@@ -296,7 +277,7 @@ class Stream:
             await asyncio.shield(told)
 
     async def _child_close(self, code: int | None, reason: str) -> None:
-        message = _disconnect(self._own_code() if code is None else code, reason)
+        message = disconnect_message(self._own_code() if code is None else code, reason)
         answer = self._closed(message)
         if self.state is StreamState.CLOSING:
             self._muted = True  # the client's close is answered with the client's code
@@ -342,40 +323,29 @@ class Stream:
         self.inbox.disconnect(disconnect)
         self._connection.space.wake()
         if answer is None:
-            self._set_deadline()
+            self.child.end()
             return None
         told = self._answer = self._post(answer)
-        # Not before: the client may read slowly, and is to get its `close` in any case.
-        told.add_done_callback(lambda _: self._set_deadline())
+        # Not before: the client may read slowly.
+        told.add_done_callback(lambda _: self.child.end())
         if not by_client:
             self._connection.stream_ended(self)
         return told
 
-    def _child_finished(self, task: asyncio.Task[None]) -> None:
+    def _child_finished(self, error: BaseException | None) -> None:
         """Conclude the stream when the child has finished."""
-        self._running = False
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        error: BaseException | None
-        try:
-            error = task.exception()
-        except asyncio.CancelledError as cancelled:
-            error = cancelled
         missed = isinstance(error, Resolver404) and not self.inbox.started
         if error is not None and not missed:
             self._log_crash(error)
-        if self.state is StreamState.CLOSING:
-            message = _disconnect(self.code, self.reason)
-            self._end(StreamState.CLOSED, message, self._closed(message))
-        elif self.live and missed:
+        code = self.code
+        if self.live:
+            code = self._own_code() if error is None or missed else CloseCode.INTERNAL_ERROR
+        message = disconnect_message(code, self.reason)
+        if self.live and missed:
             unknown = UnknownStream(self.name)
             self._connection.rejected(unknown)
-            message = _disconnect(CloseCode.REFUSED, "")
             self._end(StreamState.CLOSED, message, self.options.codec.error(unknown))
-        elif self.live:
-            code = self._own_code() if error is None else CloseCode.INTERNAL_ERROR
-            message = _disconnect(code, "")
+        elif self.state is not StreamState.CLOSED:
             self._end(StreamState.CLOSED, message, self._closed(message))
         if self._answer is None or self._answer.done():
             self._announce_end()
@@ -413,36 +383,19 @@ class Stream:
         self.state = state
         self._connection.stream_changed(self, before)
 
-    def _set_deadline(self) -> None:
-        if self._deadline is None and self._running:
-            timeout = self.options.consumer_close_timeout
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(timeout, self._expire)
-
-    def _expire(self) -> None:
-        """Cancel a child that has not ended in time, again and again if it goes on."""
-        assert self.task is not None  # start() has been called, and the loop has run since
-        self._deadline = None
-        self._set_deadline()
+    def _warn(self) -> None:
+        """Log that the child's time is over."""
         logger.warning(
             "stream %r of %r did not end within %s seconds and is cancelled",
             self.name,
             self.scope.get("path"),
             self.options.consumer_close_timeout,
         )
-        self._killed = True
-        self.task.cancel()
 
     async def _run(self) -> None:
         await self._application(self.scope, self.inbox.receive, self.send)
 
     def _log_crash(self, error: BaseException) -> None:
-        if self._killed and isinstance(error, asyncio.CancelledError):
+        if self.child.killed and isinstance(error, asyncio.CancelledError):
             return
         logger.error("stream %r of %r crashed", self.name, self.scope.get("path"), exc_info=error)
-
-
-def _disconnect(code: int, reason: str) -> Message:
-    """Make a websocket.disconnect, of plain values."""
-    code, reason = plain_code(code), jsontext.plain(reason)
-    return {"type": "websocket.disconnect", "code": code, "reason": reason}

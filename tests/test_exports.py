@@ -22,7 +22,8 @@ EXPORTS = {
     "asyncapi": ["document"],
     "checks": ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"],
     "child": ["Child", "child", "inner_of", "is_router", "unwrap"],
-    "close_codes": ["CloseCode", "cut_reason", "plain_code", "sendable"],
+    "child_task": ["ChildTask"],
+    "close_codes": ["CloseCode", "cut_reason", "disconnect_message", "plain_code", "sendable"],
     "conf": [
         "Fault",
         "Options",

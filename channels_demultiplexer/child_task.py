@@ -1,0 +1,79 @@
+"""The task of one child: it runs, is given time to end, and is cancelled when that is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+__all__ = ["ChildTask"]
+
+
+class ChildTask:
+    """
+    Runs a child.
+
+    Args:
+        timeout: seconds that the child has to end once it is to.
+        expired: called each time that these are over, before the child is cancelled.
+    """
+
+    __slots__ = ("_deadline", "_expired", "_timeout", "killed", "running", "task")
+
+    def __init__(self, timeout: float, expired: Callable[[], None]) -> None:
+        self._timeout = timeout
+        self._expired = expired
+        #: Whether the child has been started and has not finished.
+        self.running = False
+        #: Whether it was cancelled because its time was over.
+        self.killed = False
+        #: None until `start`.
+        self.task: asyncio.Task[None] | None = None
+        # Runs out when the child has had its time to end. None until it is to end.
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def start(
+        self,
+        child: Coroutine[Any, Any, None],
+        finished: Callable[[BaseException | None], None],
+    ) -> None:
+        """
+        Start the child.
+
+        Args:
+            child: the child.
+            finished: called when it has finished, with what it raised or None.
+        """
+        # Before the task, which may run at once (asyncio.eager_task_factory).
+        self.running = True
+        self.task = asyncio.create_task(child)
+        self.task.add_done_callback(lambda task: self._finish(task, finished))
+
+    def end(self) -> None:
+        """Let the child's time to end begin, where it runs and that has not begun."""
+        if self._deadline is None and self.running:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(self._timeout, self._expire)
+
+    def _expire(self) -> None:
+        """Cancel a child that has not ended in time, again and again if it goes on."""
+        assert self.task is not None  # the loop has run since it was started
+        self._deadline = None
+        self.end()
+        self._expired()
+        self.killed = True
+        self.task.cancel()
+
+    def _finish(
+        self, task: asyncio.Task[None], finished: Callable[[BaseException | None], None]
+    ) -> None:
+        self.running = False
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        error: BaseException | None
+        try:
+            error = task.exception()
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+        finished(error)
