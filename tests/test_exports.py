@@ -23,6 +23,18 @@ EXPORTS = {
     "checks": ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"],
     "child": ["Child", "child", "inner_of", "is_router", "unwrap"],
     "child_task": ["ChildTask"],
+    "client": [
+        "Answer",
+        "Connection",
+        "FrameRefused",
+        "Stream",
+        "StreamClosed",
+        "StreamError",
+        "StreamRefused",
+        "connect",
+    ],
+    "client_errors": ["FrameRefused", "StreamClosed", "StreamError", "StreamRefused"],
+    "client_stream": ["Answer", "MAX_QUEUE", "Stream"],
     "close_codes": ["CloseCode", "cut_reason", "disconnect_message", "plain_code", "sendable"],
     "conf": [
         "Fault",

@@ -76,6 +76,7 @@ def test_metadata(metadata: email.message.Message) -> None:
     assert set(metadata.get_all("Provides-Extra")) == {
         "redis",
         "daphne",
+        "client",
         "test",
         "docs",
         "typed",

@@ -1,0 +1,379 @@
+"""
+A stream of the Python client: from its `open` to its `close`, with its mailbox and its requests.
+
+`client.py` is the socket that carries it, and the module to import from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Generator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from uuid import uuid4
+
+from websockets.exceptions import ConcurrencyError, ConnectionClosedOK
+from websockets.protocol import State
+
+from . import jsontext
+from .client_errors import FrameRefused, StreamClosed, StreamRefused
+from .exceptions import FrameTooLarge
+from .frames import CloseCode
+from .status import StatusCodes
+
+if TYPE_CHECKING:
+    from .client import Connection
+
+__all__ = ["MAX_QUEUE", "Answer", "Stream"]
+
+#: Messages that may wait to be taken.
+MAX_QUEUE: Final = 1000
+
+
+class Answer(NamedTuple):
+    """What a router consumer answers to a request."""
+
+    status: int
+    payload: Any
+    headers: dict[str, Any]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is below 400."""
+        return self.status < 400
+
+
+class Stream:
+    """
+    A stream, from its opening to its end. Made by `Connection.stream`.
+
+    Enter it with `async with`, which closes it at the end of the block, or open it with `await`
+    and call `close`. For another life of it, make another.
+
+    Attributes:
+        name: the name.
+        state: `websockets.protocol.State`.
+        subprotocol: the one that the consumer selected, or None.
+        close_code, close_reason: how it ended, None before; the socket's where that has closed.
+    """
+
+    def __init__(
+        self,
+        socket: Connection,
+        name: str,
+        opening: str,
+        max_queue: int = MAX_QUEUE,
+        open_timeout: float | None = None,
+    ) -> None:
+        self.name = name
+        self.state = State.CONNECTING
+        self.subprotocol: str | None = None
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self._socket = socket
+        self._opening = opening
+        self._max_queue = max_queue
+        self._open_timeout = open_timeout
+        self._envelope = socket._codec.envelope(name)
+        # Whether `_open` has said `open`: the server opens eager streams without.
+        self._claimed = False
+        # Whether the server had opened it before, so that a `close` may be of that life.
+        self._eager = False
+        # Whether the server has confirmed the `open`.
+        self._opened = False
+        self._answered = asyncio.Event()
+        self._ended = asyncio.Event()
+        # Why nothing can be sent any more and, after the end, why nothing more comes.
+        self._error: Exception | None = None
+        # The mailbox: what has come and was not taken, and who waits for more.
+        self._messages: deque[str | bytes | FrameRefused] = deque()
+        self._reader: asyncio.Future[None] | None = None
+        self._overflowed = False
+        # A permit for each data frame that may be sent, None where the server gives no credit.
+        self._credit: asyncio.Semaphore | None = None
+        # By uuid. A request that was given up stays, so that its answer is known for one.
+        self._requests: dict[str, asyncio.Future[Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return await self._open()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._open().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """
+        Iterate over what `recv_json` returns, until the stream ends.
+
+        Raises:
+            FrameRefused: see `recv`.
+            StreamClosed: if it ended with a code that is not `StreamClosed.ok`.
+            websockets.exceptions.ConnectionClosedError: if the connection failed.
+        """
+        try:
+            while True:
+                yield await self.recv_json()
+        except StreamClosed as closed:
+            if not closed.ok:
+                raise
+        except ConnectionClosedOK:
+            return
+
+    async def recv(self) -> str | bytes:
+        """
+        Return the next message, exactly as the consumer sent it: text as str, or bytes.
+
+        What came before the end can still be taken after it. A cancelled call loses nothing.
+
+        Raises:
+            FrameRefused: if a frame sent before was refused.
+            StreamClosed: if the stream has ended and all has been taken.
+            websockets.exceptions.ConnectionClosed: the same, where the whole socket has closed.
+            websockets.exceptions.ConcurrencyError: if another task waits for a message.
+        """
+        while not self._messages:
+            if self.state is State.CLOSED:
+                self._check()
+            if self._reader is not None:
+                raise ConcurrencyError(f"another task already waits for {self.name!r}")
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        message = self._messages.popleft()
+        if isinstance(message, FrameRefused):
+            raise message
+        return message
+
+    async def recv_json(self) -> Any:
+        """Return the next message as a value: JSON decoded, other text and bytes as they are."""
+        return _value(await self.recv())
+
+    async def send(self, message: str | bytes) -> None:
+        """
+        Send text or bytes. Waits for credit, where the server gives it, and for the transport.
+
+        Raises:
+            FrameTooLarge: if the frame would have more bytes than `max_frame_size`.
+            StreamClosed: if the stream has ended or is closing.
+            websockets.exceptions.ConnectionClosed: if the socket has closed.
+        """
+        frame: str | bytes
+        if isinstance(message, str):
+            frame = text = self._envelope.text(message)
+            size = len(text.encode())
+        else:
+            frame = self._envelope.bytes(message)
+            size = len(frame)
+        if size > self._socket.max_frame_size:
+            raise FrameTooLarge(size, self._socket.max_frame_size)
+        if self._credit is not None:
+            await self._credit.acquire()
+            if self.state is not State.OPEN:
+                self._credit.release()  # the next in line is to learn of the end too
+        if self.state is State.CONNECTING:
+            raise RuntimeError("the stream is not open: use `async with` or `await` first")
+        self._check()
+        await self._socket.send(frame)
+
+    async def send_json(self, value: Any) -> None:
+        """
+        Send a value as JSON. Raises what `send` does, and ValueError for NaN and infinity.
+        """
+        await self.send(json.dumps(value, allow_nan=False, separators=(",", ":")))
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send bytes. Raises what `send` does."""
+        await self.send(data)
+
+    async def request(
+        self,
+        route: str,
+        payload: Any = None,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        """
+        Send a request to a router consumer, and return its answer, whatever its status.
+
+        Args:
+            timeout: seconds for both, None for no limit.
+
+        Raises:
+            TimeoutError: if there is no answer in time. One that comes later is dropped.
+            FrameRefused: if a frame was refused since, perhaps this one.
+            StreamClosed, websockets.exceptions.ConnectionClosed: if the stream ends before.
+        """
+        uuid = uuid4().hex
+        answer = self._requests[uuid] = asyncio.get_running_loop().create_future()
+        request = {"route": route, "uuid": uuid, "headers": headers, "payload": payload}
+        try:
+            async with asyncio.timeout(timeout):
+                await self.send_json(request)
+                result = await answer
+        finally:
+            answer.cancel()
+        if isinstance(result, Exception):
+            raise result
+        return Answer(result["status"], result.get("payload"), result.get("headers") or {})
+
+    async def close(self, code: int = CloseCode.NORMAL.value, reason: str = "") -> None:
+        """
+        Leave the stream, and wait for the acknowledgement. Does nothing where it is closed.
+
+        What the consumer sends until then can still be taken. Where the call is cancelled the
+        stream closes all the same, and whoever opens it anew waits for that.
+
+        Raises:
+            MalformedFrame: if `code` is not from 1000 to 4999, or `reason` no string.
+            TimeoutError: if it takes longer than the `close_timeout` of `connect`.
+        """
+        self._socket._control(self.name, "close", code=code, reason=reason)
+        if not self._claimed:
+            return
+        self._leave(code, reason)
+        try:
+            async with asyncio.timeout(self._socket.close_timeout):
+                await self._ended.wait()
+        except TimeoutError:
+            raise TimeoutError(f"timed out closing the stream {self.name!r}") from None
+
+    async def _open(self) -> Self:
+        if self._claimed:
+            raise RuntimeError("a stream is opened once: call stream() for another life of it")
+        streams = self._socket._streams
+        # Lives of one name don't overlap here: else a 429 could be the answer to either.
+        while (earlier := streams.get(self.name)) and earlier.state is State.CLOSING:
+            await earlier._ended.wait()
+        if earlier is not None:
+            if earlier._claimed:
+                label = f"{self.name.partition('#')[0]}#2"
+                raise ValueError(f"{self.name!r} is open already: {label!r} is another like it")
+            self._messages, self._eager = earlier._messages, True
+        self._socket._begin(self)
+        self._claimed = True
+        self._socket._post(self._opening)
+        try:
+            async with asyncio.timeout(self._open_timeout):
+                await self._answered.wait()
+        except BaseException as error:
+            self._leave()
+            if isinstance(error, TimeoutError):
+                raise TimeoutError(f"timed out opening the stream {self.name!r}") from None
+            raise
+        if not self._opened:
+            self._check()
+        return self
+
+    def _check(self) -> None:
+        """Raise what has ended the stream, if it has."""
+        if self._error is not None:
+            raise self._error
+
+    def _leave(self, code: int = CloseCode.NORMAL.value, reason: str = "") -> None:
+        """Say `close` without waiting: who is cancelled could not, nor the one who listens."""
+        if self.state in (State.CONNECTING, State.OPEN):
+            closing = self._socket._control(self.name, "close", code=code, reason=reason)
+            self._socket._post(closing)
+            self.state = State.CLOSING
+            self._error = StreamClosed(self.name, code, reason)
+            if self._credit is not None:
+                self._credit.release()
+
+    # What the connection has heard. None of it waits.
+
+    def _accept(self, subprotocol: str | None, credit: int | None) -> None:
+        self._opened = True
+        self._answered.set()
+        if self.state is State.CONNECTING:
+            self.state = State.OPEN
+            self.subprotocol = subprotocol
+            if credit is not None:
+                self._credit = asyncio.Semaphore(credit)
+
+    def _grant(self, credit: int) -> None:
+        if self._credit is not None:
+            for _ in range(credit):
+                self._credit.release()
+
+    def _put(self, message: str | bytes | FrameRefused) -> None:
+        if self._requests and isinstance(message, str):
+            value = _value(message)
+            uuid = value.get("uuid") if isinstance(value, dict) and "status" in value else None
+            answer = self._requests.pop(uuid, None) if isinstance(uuid, str) else None
+            if answer is not None:
+                if not answer.done():
+                    answer.set_result(value)
+                return
+        if self._full:
+            # To stop reading would hold up every stream, and nothing may be missing in between.
+            self._overflowed = True
+            self._leave(CloseCode.TRY_AGAIN_LATER.value, f"{self._max_queue} messages wait unread")
+        if not self._overflowed:
+            self._messages.append(message)
+            self._wake()
+
+    @property
+    def _full(self) -> bool:
+        return len(self._messages) >= self._max_queue
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Take an error frame. A 409 says nothing: the stream's `close` tells of the end."""
+        if status == StatusCodes.CONFLICT:
+            return
+        error = FrameRefused(self.name, status, reason)
+        waiting = [answer for answer in self._requests.values() if not answer.done()]
+        if not self._opened:
+            self._end(error)
+        elif waiting:
+            for answer in waiting:
+                answer.set_result(error)
+        else:
+            self._put(error)
+
+    def _close(self, code: int, reason: str) -> None:
+        if self._eager and not self._opened:
+            # The end of an eager stream that crossed with our `open`, which is yet to be answered.
+            self._eager = False
+            self._messages.clear()
+            return
+        error = (StreamClosed if self._opened else StreamRefused)(self.name, code, reason)
+        self._end(self._error if self._overflowed and self._error else error, code, reason)
+
+    def _end(self, error: Exception, code: int | None = None, reason: str | None = None) -> None:
+        self.state = State.CLOSED
+        self.close_code, self.close_reason, self._error = code, reason, error
+        del self._socket._streams[self.name]
+        self._answered.set()
+        self._ended.set()
+        self._wake()
+        if self._credit is not None:
+            self._credit.release()
+        for answer in self._requests.values():
+            if not answer.done():
+                answer.set_result(error)
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+def _value(message: str | bytes) -> Any:
+    """Return what is meant by a message: the server sends as JSON what is JSON."""
+    if isinstance(message, bytes):
+        return message
+    try:
+        return jsontext.decode(message)
+    except (ValueError, RecursionError):
+        return message

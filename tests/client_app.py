@@ -1,0 +1,115 @@
+"""What the tests of the Python client are served: streams with every habit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import path
+
+from .asgi_app import Chooser, Closer, Crasher, Echo, Refuser, Stuck  # which sets Django up
+
+# isort: split
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+from channels_demultiplexer.router import AsyncSocketRouterConsumer
+
+
+class Where(AsyncJsonWebsocketConsumer):
+    """Says its query, then crashes where that says so."""
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.send_json(self.scope["query_string"].decode())
+
+    async def disconnect(self, code: int) -> None:
+        await self.send_json(code)
+
+
+class Flood(AsyncJsonWebsocketConsumer):
+    """Sends as many messages as it is told to, then says that it has."""
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        for number in range(content):
+            await self.send_json(number)
+        await self.send_json("done")
+
+
+class Late(AsyncWebsocketConsumer):
+    """Never accepts."""
+
+    async def connect(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Routes(AsyncSocketRouterConsumer):
+    """Answers, pushes, or does neither."""
+
+    routes = [{"route": "double"}, {"route": "push"}, {"route": "wait"}, {"route": "quit"}]
+    max_concurrency = 5
+
+    async def on_double(self, payload: Any, headers: Any) -> Any:
+        return {"payload": 2 * payload, "headers": headers, "status": 201}
+
+    async def on_push(self, payload: Any) -> None:
+        await self.push("pushed", payload)
+
+    async def on_wait(self) -> None:
+        await asyncio.Event().wait()
+
+    async def on_quit(self) -> None:
+        await self.close(4009)
+
+
+class Streams(WebsocketDemultiplexer):
+    """One of each; `hello` is there before anybody asks."""
+
+    consumer_classes = {
+        "echo": Echo,
+        "where": Where,
+        "flood": Flood,
+        "late": Late,
+        "routes": Routes,
+        "chooser": Chooser,
+        "closer": Closer,
+        "refuser": Refuser,
+        "crasher": Crasher,
+        "stuck": Stuck,
+    }
+    lazy = True
+    max_streams = 20
+    max_frame_size = 1000
+    consumer_close_timeout = 0.2
+
+
+class Eager(WebsocketDemultiplexer):
+    """Streams that are open at once."""
+
+    consumer_classes = {"where": Where, "echo": Echo}
+
+
+class Renamed(WebsocketDemultiplexer):
+    """Other keys, and what is sent too fast is refused."""
+
+    consumer_classes = {"echo": Echo, "stuck": Stuck}
+    lazy = True
+    multiplex_key = "channel"
+    payload_key = "data"
+    event_key = "do"
+    stream_overflow = "reject"
+    stream_capacity = 2
+    consumer_close_timeout = 0.2
+
+
+application = ProtocolTypeRouter(
+    {
+        "websocket": URLRouter(
+            [
+                path("", Streams.as_asgi()),
+                path("eager/", Eager.as_asgi()),
+                path("keys/", Renamed.as_asgi()),
+            ]
+        )
+    }
+)

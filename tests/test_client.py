@@ -1,0 +1,808 @@
+"""The Python client, against real servers and, for what they seldom do, a scripted one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websocket
+from websockets.exceptions import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    InvalidStatus,
+)
+from websockets.protocol import State
+
+from channels_demultiplexer.client import (
+    Connection,
+    FrameRefused,
+    Stream,
+    StreamClosed,
+    StreamRefused,
+    connect,
+)
+from channels_demultiplexer.exceptions import FrameTooLarge, MalformedFrame
+
+from .servers import Server, serve
+
+#: Seconds that anything may take on a busy machine.
+PATIENCE = 20
+
+
+@pytest.fixture(scope="module", params=["uvicorn", "daphne"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server for all tests of this module."""
+    with serve(request.param, "tests.client_app:application") as server:
+        yield server
+
+
+@asynccontextmanager
+async def connected(server: Server, path: str = "/", **options: Any) -> AsyncIterator[Connection]:
+    """Connect to a path of the server."""
+    async with (
+        asyncio.timeout(PATIENCE),
+        connect(server.url + path, proxy=None, **options) as socket,
+    ):
+        yield socket
+
+
+Script = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def scripted(script: Script, **options: Any) -> AsyncIterator[Connection]:
+    """Connect to a server that does as it is told."""
+    async with serve_websocket(script, "127.0.0.1", 0, subprotocols=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with (
+            asyncio.timeout(PATIENCE),
+            connect(f"ws://127.0.0.1:{port}", proxy=None, subprotocols=None, **options) as socket,
+        ):
+            yield socket
+
+
+async def expect(socket: ServerConnection, **expected: Any) -> None:
+    """Receive a frame that has all this."""
+    frame = json.loads(await socket.recv())
+    assert expected.items() <= frame.items()
+
+
+async def say(socket: ServerConnection, *events: str, **fields: Any) -> None:
+    """Send events of the stream "a"."""
+    for event in events:
+        await socket.send(json.dumps({"stream": "a", "event": event, **fields}))
+
+
+async def rest(stream: Stream) -> list[Any]:
+    """Return what comes until the stream ends."""
+    return [value async for value in stream]
+
+
+# Opening.
+
+
+async def test_open(server: Server) -> None:
+    """A stream is open in its block, and closed with 1000 when the block has been left."""
+    async with connected(server) as socket:
+        async with socket.stream("echo") as echo:
+            assert echo.state is State.OPEN
+            assert (echo.name, echo.subprotocol, echo.close_code) == ("echo", None, None)
+        assert echo.state is State.CLOSED
+        assert (echo.close_code, echo.close_reason) == (1000, "")
+
+
+async def test_open_awaited(server: Server) -> None:
+    """An awaited stream stays open until it is closed."""
+    async with connected(server) as socket:
+        where = await socket.stream("where", query="")
+        assert await where.recv_json() == ""
+        await where.close(4321, "bye")
+        assert (where.close_code, where.close_reason) == (4321, "bye")
+        # What the consumer sent before its end can still be taken.
+        assert await where.recv_json() == 4321
+        with pytest.raises(StreamClosed, match=r"^the stream 'where' is closed with 4321 bye$"):
+            await where.recv()
+        await where.close()
+
+
+async def test_open_subprotocols_and_query(server: Server) -> None:
+    """The consumer selects from the subprotocols, and sees the query."""
+    async with connected(server) as socket:
+        async with socket.stream("chooser", subprotocols=["v1", "v2"]) as chooser:
+            assert chooser.subprotocol == "v2"
+        async with socket.stream("where", query="token=1") as where:
+            assert await where.recv_json() == "token=1"
+
+
+async def test_open_subprotocol_of_socket(server: Server) -> None:
+    """The socket offers the protocol's own subprotocol; options are those of websockets."""
+    async with connected(server) as socket:
+        assert socket.subprotocol == "channels-demultiplexer.v1"
+    async with connected(server, subprotocols=None) as socket:
+        assert socket.subprotocol is None
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "reason"), [("refuser", 4001, "not today"), ("chooser", 1011, "")]
+)
+async def test_open_refused(server: Server, name: str, code: int, reason: str) -> None:
+    """A consumer that refuses, or crashes before it accepts, raises StreamRefused."""
+    async with connected(server) as socket:
+        with pytest.raises(StreamRefused) as caught:
+            await socket.stream(name)
+        assert (caught.value.stream, caught.value.code, caught.value.reason) == (name, code, reason)
+        await is_alive(socket)
+
+
+async def test_open_unknown(server: Server) -> None:
+    """A name that matches nothing raises FrameRefused with 404."""
+    async with connected(server) as socket:
+        with pytest.raises(
+            FrameRefused, match=r"^the stream 'no' had a frame refused with 404 no such stream$"
+        ) as caught:
+            await socket.stream("no")
+        assert caught.value.status == 404
+        await is_alive(socket)
+
+
+async def test_open_too_many(server: Server) -> None:
+    """One stream too many raises FrameRefused with 429."""
+    async with connected(server) as socket:
+        for number in range(20):
+            await socket.stream(f"echo#{number}")
+        with pytest.raises(FrameRefused) as caught:
+            await socket.stream("echo")
+        assert caught.value.status == 429
+
+
+async def test_open_in_time(server: Server) -> None:
+    """A consumer that does not accept in time raises TimeoutError, and the stream is closed."""
+    async with connected(server) as socket:
+        with pytest.raises(TimeoutError, match=r"^timed out opening the stream 'late'$"):
+            await socket.stream("late", open_timeout=0.01)
+        assert socket._streams["late"].state is State.CLOSING
+        await socket._streams["late"]._ended.wait()
+
+
+async def test_open_twice(server: Server) -> None:
+    """A stream that is open cannot be opened again, nor can its object after its end."""
+    async with connected(server) as socket:
+        async with socket.stream("echo#1") as echo:
+            with pytest.raises(ValueError, match=r"^'echo#1' is open already: 'echo#2' is another"):
+                await socket.stream("echo#1")
+        with pytest.raises(RuntimeError, match="a stream is opened once"):
+            await echo
+
+
+async def test_open_while_closing(server: Server) -> None:
+    """Who opens a stream that is closing gets its next life, and nothing of the last."""
+    async with connected(server) as socket:
+        earlier = await socket.stream("where", query="1")
+        closing = asyncio.create_task(earlier.close(4001))
+        await asyncio.sleep(0)
+        async with socket.stream("where", query="2") as where:
+            assert await where.recv_json() == "2"
+        assert await rest(where) == [1000]
+        assert await rest(earlier) == ["1", 4001]
+        await closing
+
+
+async def test_open_eager(server: Server) -> None:
+    """What an eager stream has sent before it is opened here waits for that."""
+    async with connected(server, "/eager/") as socket:
+        async with socket.stream("echo") as echo:
+            await echo.send("fence")
+            await echo.recv()
+        async with socket.stream("where") as where:
+            assert await where.recv_json() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": ""}, "1 to 255 bytes"),
+        ({"name": 256 * "x"}, "1 to 255 bytes, not 256"),
+        ({"name": "\ud800"}, "lone surrogate"),
+        ({"name": "x", "subprotocols": "v1"}, "'subprotocols' is a list of strings"),
+        ({"name": "x", "query": b"x"}, "JSON serializable"),
+        ({"name": "x", "query": "\ud800"}, "'query' is a string without lone surrogates"),
+    ],
+)
+async def test_open_with_wrong_arguments(
+    server: Server, arguments: dict[str, Any], message: str
+) -> None:
+    """What the server would refuse raises before it is sent, and says what would be right."""
+    async with connected(server) as socket:
+        with pytest.raises((MalformedFrame, TypeError), match=message):
+            socket.stream(**arguments)
+
+
+async def test_open_on_closed_socket(server: Server) -> None:
+    """On a socket that has closed, a stream raises as websockets does."""
+    async with connected(server) as socket:
+        echo = await socket.stream("echo")
+        await socket.close()
+        assert (echo.state, echo.close_code) == (State.CLOSED, 1000)
+        for name in "echo", "where":
+            with pytest.raises(ConnectionClosed):
+                await socket.stream(name)
+    async with connected(server) as socket:
+        await socket.close()
+        with pytest.raises(ConnectionClosed):
+            await socket.stream("echo")
+
+
+# Sending and receiving.
+
+
+async def is_alive(socket: Connection) -> None:
+    """Assert that a stream answers."""
+    async with socket.stream("echo") as echo:
+        await echo.send("alive")
+        assert await echo.recv() == "alive"
+
+
+@pytest.mark.parametrize(
+    ("sent", "value"),
+    [
+        ('{ "a":  [1.0, "\\ud800"] }', {"a": [1.0, "\ud800"]}),
+        ("<b>\u2028", "<b>\u2028"),
+        ("", ""),
+        ("null", None),
+        (b"", b""),
+        (b"\x00\xff", b"\x00\xff"),
+    ],
+)
+async def test_send(server: Server, sent: str | bytes, value: Any) -> None:
+    """A message comes back as it was sent, as `recv`, or as its value, as `recv_json` has it."""
+    async with connected(server) as socket, socket.stream("echo") as echo:
+        await echo.send(sent)
+        await echo.send(sent)
+        assert await echo.recv() == sent
+        assert await echo.recv_json() == value
+
+
+async def test_send_json_and_bytes(server: Server) -> None:
+    """Values go as JSON, bytes as bytes."""
+    async with connected(server) as socket, socket.stream("echo") as echo:
+        await echo.send_json({"ü": ["\ud800"]})
+        await echo.send_bytes(bytearray(b"\x00"))
+        assert await echo.recv_json() == {"ü": ["\ud800"]}
+        assert await echo.recv() == b"\x00"
+        with pytest.raises(ValueError, match="JSON compliant"):
+            await echo.send_json(float("nan"))
+
+
+@pytest.mark.parametrize("content", [1000 * "é", 1000 * b"x"])
+async def test_send_too_large(server: Server, content: str | bytes) -> None:
+    """A frame over the size that the server takes is not sent."""
+    async with connected(server, max_frame_size=1000) as socket, socket.stream("echo") as echo:
+        with pytest.raises(FrameTooLarge, match="exceeds the limit of 1000 bytes"):
+            await echo.send(content)
+        await echo.send("x")
+        assert await echo.recv() == "x"
+
+
+async def test_send_when_not_open(server: Server) -> None:
+    """Before the opening a send is a mistake, after the end it raises StreamClosed."""
+    async with connected(server) as socket:
+        echo = socket.stream("echo")
+        with pytest.raises(RuntimeError, match="the stream is not open: use `async with`"):
+            await echo.send("x")
+        await echo.close()
+        async with echo:
+            pass
+        with pytest.raises(StreamClosed):
+            await echo.send("x")
+
+
+async def test_iteration_ends(server: Server) -> None:
+    """Iteration ends with the stream, and `close_code` says how."""
+    async with connected(server) as socket, socket.stream("closer") as closer:
+        await closer.send_json({"code": 4100, "reason": "done"})
+        assert await rest(closer) == []
+        assert (closer.close_code, closer.close_reason) == (4100, "done")
+
+
+async def test_iteration_raises(server: Server) -> None:
+    """Iteration raises where the consumer crashed."""
+    async with connected(server) as socket, socket.stream("crasher") as crasher:
+        await crasher.send("x")
+        with pytest.raises(StreamClosed) as caught:
+            await rest(crasher)
+        assert caught.value.code == 1011
+        await is_alive(socket)
+
+
+async def test_recv_twice(server: Server) -> None:
+    """Two tasks cannot wait for one stream's messages."""
+    async with connected(server) as socket, socket.stream("echo") as echo:
+        waiting = asyncio.create_task(echo.recv())
+        await asyncio.sleep(0)
+        with pytest.raises(ConcurrencyError, match=r"^another task already waits for 'echo'$"):
+            await echo.recv()
+        await echo.send("x")
+        assert await waiting == "x"
+
+
+async def test_recv_of_socket(server: Server) -> None:
+    """While a task receives from the socket itself, no stream opens."""
+    async with connected(server) as socket:
+        waiting = asyncio.create_task(socket.recv())
+        await asyncio.sleep(0)
+        with pytest.raises(ConcurrencyError):
+            await socket.stream("echo")
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+
+async def test_streams_end_with_the_socket(server: Server) -> None:
+    """Where the connection is lost every wait ends, with what websockets raises."""
+    async with connected(server) as socket:
+        echo, where = await socket.stream("echo"), await socket.stream("routes")
+        late = asyncio.create_task(socket.stream("late")._open())
+        asking = asyncio.create_task(where.request("wait"))
+        receiving = asyncio.create_task(echo.recv())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        socket.transport.abort()
+        for task in late, asking, receiving:
+            with pytest.raises(ConnectionClosedError):
+                await task
+        with pytest.raises(ConnectionClosedError):
+            await rest(echo)
+        with pytest.raises(ConnectionClosedError):
+            await echo.send("x")
+        assert echo.close_code == 1006
+
+
+async def test_iteration_ends_with_the_socket(server: Server) -> None:
+    """Where the socket is closed in peace, iteration ends in peace."""
+    async with connected(server) as socket:
+        echo = await socket.stream("echo")
+        await socket.close()
+        assert await rest(echo) == []
+
+
+# The mailbox.
+
+
+async def test_full_mailbox(server: Server) -> None:
+    """A stream whose reader falls behind is closed with 1013; what came before can be taken."""
+    async with connected(server) as socket, socket.stream("flood", max_queue=10) as flood:
+        await flood.send_json(1000)
+        await flood._ended.wait()
+        assert (flood.close_code, flood.close_reason) == (1013, "10 messages wait unread")
+        assert [await flood.recv_json() for _ in range(10)] == list(range(10))
+        with pytest.raises(StreamClosed, match="1013 10 messages wait unread"):
+            await rest(flood)
+        await is_alive(socket)
+
+
+async def test_mailbox_of_a_reader_that_keeps_up(server: Server) -> None:
+    """A reader that keeps up gets all, however little may wait."""
+    async with connected(server) as socket, socket.stream("flood", max_queue=1) as flood:
+        await flood.send_json(3000)
+        for number in range(3000):
+            assert await flood.recv_json() == number
+        assert await flood.recv_json() == "done"
+
+
+# Requests.
+
+
+async def test_request(server: Server) -> None:
+    """A request is answered with status, payload and headers."""
+    async with connected(server) as socket, socket.stream("routes") as routes:
+        answers = await asyncio.gather(
+            *(routes.request("double", number, headers={"n": number}) for number in range(5))
+        )
+        assert answers == [(201, 2 * number, {"n": number}) for number in range(5)]
+        assert all(answer.ok for answer in answers)
+        missing = await routes.request("burn")
+        assert (missing.status, missing.ok) == (404, False)
+
+
+async def test_request_and_push(server: Server) -> None:
+    """What answers no request comes by iteration."""
+    async with connected(server) as socket, socket.stream("routes") as routes:
+        assert (await routes.request("push", [1])).status == 204
+        await routes.send_json({"route": "PING", "uuid": 7})
+        pushed = {"route": "pushed", "headers": {}, "payload": [1]}
+        assert await routes.recv_json() == pushed
+        assert await routes.recv_json() == {"route": "PONG", "uuid": 7}
+        waiting = asyncio.create_task(routes.request("wait"))
+        await routes.request("push", [1])
+        assert await routes.recv_json() == pushed
+        waiting.cancel()
+
+
+async def test_request_in_time(server: Server) -> None:
+    """A request without answer raises TimeoutError."""
+    async with connected(server) as socket, socket.stream("routes") as routes:
+        with pytest.raises(TimeoutError):
+            await routes.request("wait", timeout=0.01)
+
+
+async def test_request_when_the_stream_ends(server: Server) -> None:
+    """A request does not outlive its stream."""
+    async with connected(server) as socket, socket.stream("routes") as routes:
+        with pytest.raises(StreamClosed) as caught:
+            await routes.request("quit")
+        assert caught.value.code == 4009
+
+
+# Keys and refused frames.
+
+
+async def test_keys(server: Server) -> None:
+    """Keys may be others; a frame that is refused raises where messages are received."""
+    keys = {"stream": "channel", "payload": "data", "event": "do"}
+    async with connected(server, "/keys/", keys=keys) as socket:
+        await is_alive(socket)
+        async with socket.stream("stuck") as stuck:
+            stuck._credit = None
+            for number in range(5):
+                await stuck.send_json(number)
+            for _ in range(2):
+                with pytest.raises(FrameRefused) as caught:
+                    await stuck.recv()
+                assert caught.value.status == 429
+
+
+@pytest.mark.parametrize(
+    "keys", [{"strem": "x"}, {"stream": "payload"}, {"stream": "code"}, {"event": "text"}]
+)
+async def test_wrong_keys(keys: dict[str, str]) -> None:
+    """Keys that no server can have are refused."""
+    with pytest.raises(ValueError, match="different names for stream, payload, text, event, and"):
+        connect("ws://127.0.0.1", keys=keys)
+
+
+# Closing.
+
+
+@pytest.mark.parametrize(("code", "reason"), [(999, ""), (5000, ""), ("1000", ""), (1000, b"x")])
+async def test_close_with_wrong_arguments(server: Server, code: Any, reason: Any) -> None:
+    """A code or reason that the server would refuse raises, and the stream stays open."""
+    async with connected(server) as socket, socket.stream("echo") as echo:
+        with pytest.raises((MalformedFrame, TypeError)):
+            await echo.close(code, reason)
+        await echo.send("x")
+        assert await echo.recv() == "x"
+
+
+# Reconnection.
+
+
+async def test_reconnection(server: Server) -> None:
+    """`async for` connects again where the connection is lost."""
+    connections = 0
+    async with (
+        asyncio.timeout(PATIENCE),
+        aclosing(aiter(connect(server.url + "/", proxy=None))) as sockets,
+    ):
+        async for socket in sockets:
+            connections += 1
+            await is_alive(socket)
+            if connections == 3:
+                break
+            socket.transport.abort()
+    assert socket.state is State.CLOSED
+
+
+async def test_refused_socket(server: Server) -> None:
+    """A socket that is refused raises as websockets does."""
+    with pytest.raises((InvalidStatus, OSError)):
+        async with connected(server, "/nothing/"):
+            pass
+
+
+# Cancellation.
+
+
+async def _conversation(socket: Connection) -> None:
+    """Everything that can wait."""
+    async with socket.stream("echo") as echo:
+        await echo.send("x")
+        await echo.recv()
+        async with socket.stream("routes") as routes:
+            await routes.request("double", 1)
+        async with socket.stream("echo#2") as other:
+            await asyncio.gather(other.send_json(1), other.recv())
+    async with socket.stream("echo") as echo:
+        await echo.close()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_cancellation_at_each_step(server: Server, times: int) -> None:
+    """A task that is cancelled, once or again, wherever it is, leaves no stream open."""
+    async with connected(server) as socket:
+        for steps in range(10**6):
+            task = asyncio.create_task(_conversation(socket))
+            for _ in range(steps):
+                if task.done():
+                    break
+                await asyncio.sleep(0.0002)
+            for _ in range(times):
+                task.cancel()
+                await asyncio.sleep(0)
+            await asyncio.wait([task])
+            left = list(socket._streams.values())
+            assert all(stream.state is State.CLOSING for stream in left)
+            for stream in left:
+                await stream._ended.wait()
+            await is_alive(socket)
+            if not task.cancelled():
+                await task
+                break
+
+
+async def test_cancelled_close_of_the_socket(server: Server) -> None:
+    """A socket whose close is cancelled is dropped."""
+    async with asyncio.timeout(PATIENCE):
+        socket = await connect(server.url + "/", proxy=None)
+        await socket.stream("stuck")
+        closing = asyncio.create_task(socket.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert socket.state is State.CLOSED
+
+
+# What real servers seldom do.
+
+
+async def test_server_without_credit() -> None:
+    """A server whose answer has no credit is sent as much as the transport takes."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, stream="a", event="open", credit=True)
+        await say(socket, "open", subprotocol=None)
+        for number in range(10):
+            await expect(socket, stream="a", payload=number)
+        await expect(socket, stream="a", event="close", code=1000)
+        await say(socket, "credit", credit=1)
+        await say(socket, "close", code=1000, reason="")
+
+    async with scripted(script) as socket, socket.stream("a") as stream:
+        for number in range(10):
+            await stream.send_json(number)
+
+
+async def test_credit() -> None:
+    """A stream without credit holds its frames, in order, until there is more."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None, credit=2)
+        for number in range(2):
+            await expect(socket, payload=number)
+        await say(socket, "open", subprotocol=None, credit=50)  # nobody asked
+        await socket.send('{"stream":"a","payload":"no more"}')
+        await expect(socket, text="go on")  # from a stream that has credit
+        await say(socket, "credit", credit=3)
+        for number in range(2, 5):
+            await expect(socket, payload=number)
+        await say(socket, "close", code=4000, reason="")
+
+    async with scripted(script) as socket, socket.stream("a") as stream:
+        sending = [asyncio.create_task(stream.send_json(number)) for number in range(8)]
+        assert await stream.recv_json() == "no more"
+        assert [task.done() for task in sending] == 2 * [True] + 6 * [False]
+        await socket.send('{"stream":"b","text":"go on"}')
+        ended = await asyncio.gather(*sending, return_exceptions=True)
+        assert ended[:5] == 5 * [None]
+        assert [type(error) for error in ended[5:]] == 3 * [StreamClosed]
+
+
+async def test_senders_end_when_the_stream_is_left() -> None:
+    """Who waits for credit is told when another task leaves the stream."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None, credit=0)
+        await expect(socket, event="close", code=4000)
+        await say(socket, "close", code=4000, reason="")
+
+    async with scripted(script) as socket, socket.stream("a") as stream:
+        sending = [asyncio.create_task(stream.send_json(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        await stream.close(4000)
+        ended = await asyncio.gather(*sending, return_exceptions=True)
+        assert [type(error) for error in ended] == 3 * [StreamClosed]
+
+
+async def test_eager_stream_ends_as_it_is_opened() -> None:
+    """The end of an eager stream that crosses the `open` is not its answer."""
+
+    async def script(socket: ServerConnection) -> None:
+        await socket.send('{"stream":"a","payload":"old"}')
+        await expect(socket, stream="b", event="open")
+        await socket.send('{"stream":"b","event":"open","subprotocol":null}')
+        await expect(socket, stream="a", event="open")
+        await say(socket, "close", code=1000, reason="")
+        await say(socket, "open", subprotocol=None)
+        await socket.send('{"stream":"a","payload":"new"}')
+        await say(socket, "close", code=4000, reason="")
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        await socket.stream("b")
+        async with socket.stream("a") as stream:
+            assert await rest(stream) == ["new"]
+
+
+async def test_open_that_nobody_waits_for() -> None:
+    """A stream that opens when nobody waits for it is left."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        # The end of a silent eager stream, of which nothing was known here.
+        await say(socket, "close", code=1000, reason="")
+        await say(socket, "open", subprotocol=None)
+        await expect(socket, event="close", code=1000)
+        await say(socket, "close", code=1000, reason="")
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None)
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        with pytest.raises(StreamRefused):
+            await socket.stream("a")
+        stream = socket.stream("a")
+        await stream
+        assert stream.state is State.OPEN
+
+
+async def test_errors_out_of_order() -> None:
+    """A 409 says nothing of a life that begins; a 429 for an open is its answer."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "error", status=409, payload={"error": "of the life before"})
+        await say(socket, "open", subprotocol=None)
+        await expect(socket, event="close")
+        await say(socket, "close", code=4000, reason="both at once")
+        await say(socket, "error", status=409, payload={"error": "of the close"})
+        await expect(socket, event="open")
+        await say(socket, "error", status=409, payload={"error": "of the close"})
+        await say(socket, "error", status=429, payload="too many")
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        async with socket.stream("a") as stream:
+            pass
+        assert (stream.close_code, stream.close_reason) == (4000, "both at once")
+        with pytest.raises(FrameRefused, match=r"with 429$"):
+            await socket.stream("a")
+
+
+async def test_refused_frame_and_requests() -> None:
+    """A refused frame is told to the requests that wait, since it may be one of theirs."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None)
+        for _ in range(2):
+            await expect(socket, stream="a")
+        await say(socket, "error", status=400, payload={"error": "no"})
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        stream = await socket.stream("a")
+        with pytest.raises(TimeoutError):
+            await stream.request("x", timeout=0)
+        with pytest.raises(FrameRefused, match="400 no"):
+            await stream.request("x")
+
+
+async def test_late_answer() -> None:
+    """The answer to a request that was given up is dropped; what only looks like one is not."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None)
+        uuid = json.loads(await socket.recv())["payload"]["uuid"]
+        for known in [1], "other", uuid:
+            answer = {"uuid": known, "status": 200}
+            await socket.send(f'{{"stream":"a","payload":{json.dumps(answer)}}}')
+        await socket.send('{"stream":"a","payload":{"status":1}}')
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        stream = await socket.stream("a")
+        with pytest.raises(TimeoutError):
+            await stream.request("x", timeout=0)
+        assert await stream.recv_json() == {"uuid": [1], "status": 200}
+        assert await stream.recv_json() == {"uuid": "other", "status": 200}
+        assert await stream.recv_json() == {"status": 1}
+
+
+async def test_messages_that_are_no_frames(caplog: pytest.LogCaptureFixture) -> None:
+    """What is no frame, or belongs to no stream, is ignored, with a warning where that helps."""
+
+    async def script(socket: ServerConnection) -> None:
+        for message in (
+            b"",
+            b"\xff",
+            "{",
+            "[]",
+            '{"event":1}',
+            '{"event":"pong"}',
+            '{"event":"open"}',
+            '{"stream":"b","event":"close","code":1000,"reason":""}',
+            '{"stream":"b","event":"error","status":404,"payload":{"error":"no"}}',
+            '{"stream":"b","event":"credit","credit":1}',
+            '{"event":"error","status":413,"payload":{"error":"too large"}}',
+        ):
+            await socket.send(message)
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None)
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        await socket.stream("a")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        *(
+            f"ignored a message that is no frame: {message}"
+            for message in ("b''", "b'\\xff'", "'{'", "'[]'", "'{\"event\":1}'")
+        ),
+        "a frame was refused with 413 too large",
+    ]
+
+
+async def test_close_in_time() -> None:
+    """A server that does not acknowledge a close in time raises TimeoutError."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None)
+        await socket.wait_closed()
+
+    async with scripted(script, close_timeout=0.01) as socket:
+        stream = await socket.stream("a")
+        with pytest.raises(TimeoutError, match=r"^timed out closing the stream 'a'$"):
+            await stream.close()
+
+
+async def test_overflow_while_closing() -> None:
+    """What overflows a stream that is being left is dropped, and the code is the caller's."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None)
+        await expect(socket, event="close", code=4000)
+        for number in range(5):
+            await socket.send(f'{{"stream":"a","payload":{number}}}')
+        await say(socket, "close", code=4000, reason="")
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        stream = await socket.stream("a", max_queue=2)
+        await stream.close(4000)
+        assert await rest(stream) == [0, 1]
+
+
+# The environment.
+
+
+def test_needs_no_django() -> None:
+    """The client is imported where Django is not installed."""
+    code = (
+        "import sys\n"
+        "for name in 'django', 'channels', 'asgiref': sys.modules[name] = None\n"
+        "import channels_demultiplexer.client\n"
+    )
+    root = Path(__file__).parent.parent
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
