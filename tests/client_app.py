@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -12,7 +12,7 @@ from django.urls import path
 from .asgi_app import Chooser, Closer, Crasher, Echo, Refuser, Stuck  # which sets Django up
 
 # isort: split
-from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer, child
 from channels_demultiplexer.router import AsyncSocketRouterConsumer
 
 
@@ -62,6 +62,36 @@ class Routes(AsyncSocketRouterConsumer):
         await self.close(4009)
 
 
+class Random(AsyncJsonWebsocketConsumer):
+    """Refuses where its query says, sends back what it gets, and closes when it is told to."""
+
+    connected: ClassVar[list[str]] = []
+
+    async def connect(self) -> None:
+        if self.scope["query_string"] == b"refuse":
+            await self.close()
+            return
+        await self.accept()
+        self.connected.append(self.scope["demultiplexer"]["stream"])
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        if content == "close":
+            await self.close(4100)
+        else:
+            await self.send_json(content)
+
+    async def disconnect(self, code: int) -> None:
+        if self.scope["query_string"] != b"refuse":
+            self.connected.remove(self.scope["demultiplexer"]["stream"])
+
+
+class Census(AsyncJsonWebsocketConsumer):
+    """Says which of them are there."""
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        await self.send_json(sorted(Random.connected))
+
+
 class Streams(WebsocketDemultiplexer):
     """One of each; `hello` is there before anybody asks."""
 
@@ -69,18 +99,19 @@ class Streams(WebsocketDemultiplexer):
         "echo": Echo,
         "where": Where,
         "flood": Flood,
-        "late": Late,
+        "late": child(Late.as_asgi(), consumer_close_timeout=0.1),
         "routes": Routes,
         "chooser": Chooser,
         "closer": Closer,
         "refuser": Refuser,
         "crasher": Crasher,
         "stuck": Stuck,
+        "random": Random,
+        "census": Census,
     }
     lazy = True
     max_streams = 20
     max_frame_size = 1000
-    consumer_close_timeout = 0.2
 
 
 class Eager(WebsocketDemultiplexer):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import json
+import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -523,19 +527,38 @@ async def _conversation(socket: Connection) -> None:
         await echo.close()
 
 
+@types.coroutine
+def _cancelled(waiting: Coroutine[Any, Any, None], steps: range) -> Iterator[Any]:
+    """Run a coroutine; where it waits for the nth time, and n is in `steps`, it is cancelled."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    resume: Callable[[], Any] = functools.partial(waiting.send, None)
+    for step in itertools.count():
+        try:
+            future = resume()
+        except StopIteration:
+            return
+        if step in steps:
+            loop.call_soon(task.cancel)
+        try:
+            value = yield future
+        except BaseException as error:  # noqa: BLE001 - handed on
+            resume = functools.partial(waiting.throw, error)
+        else:
+            resume = functools.partial(waiting.send, value)
+
+
 @pytest.mark.parametrize("times", [1, 2])
 async def test_cancellation_at_each_step(server: Server, times: int) -> None:
     """A task that is cancelled, once or again, wherever it is, leaves no stream open."""
     async with connected(server) as socket:
-        for steps in range(10**6):
-            task = asyncio.create_task(_conversation(socket))
-            for _ in range(steps):
-                if task.done():
-                    break
-                await asyncio.sleep(0.0002)
-            for _ in range(times):
-                task.cancel()
-                await asyncio.sleep(0)
+        for step in itertools.count():
+
+            async def run(steps: range) -> None:
+                await _cancelled(_conversation(socket), steps)
+
+            task = asyncio.create_task(run(range(step, step + times)))
             await asyncio.wait([task])
             left = list(socket._streams.values())
             assert all(stream.state is State.CLOSING for stream in left)
@@ -545,6 +568,7 @@ async def test_cancellation_at_each_step(server: Server, times: int) -> None:
             if not task.cancelled():
                 await task
                 break
+    assert step >= 10
 
 
 async def test_cancelled_close_of_the_socket(server: Server) -> None:
@@ -558,6 +582,64 @@ async def test_cancelled_close_of_the_socket(server: Server) -> None:
         with pytest.raises(asyncio.CancelledError):
             await closing
         assert socket.state is State.CLOSED
+
+
+# A random conversation.
+
+
+async def _live(socket: Connection, name: str, chance: random.Random) -> None:
+    """Open a stream, hear all or half of what it is sent, and leave, or be left."""
+    query = chance.choice(["", "", "refuse"])
+    sent = [chance.randrange(10**6) for _ in range(chance.randrange(30))]
+    taken = chance.choice([len(sent), len(sent) // 2])
+    with suppress(StreamRefused):
+        async with socket.stream(name, query=query) as stream:
+            assert query == ""
+            for number in sent:
+                await stream.send_json(number)
+            assert [await stream.recv_json() for _ in range(taken)] == sent[:taken]
+            if chance.random() < 0.3:
+                await stream.send_json("close")
+                assert await rest(stream) == sent[taken:]
+                assert stream.close_code == 4100
+
+
+async def _lives(socket: Connection, name: str, chance: random.Random) -> None:
+    """Live some lives, of which chance cuts many short."""
+    for _ in range(8):
+        task = asyncio.create_task(_live(socket, name, chance))
+        if chance.random() < 0.4:
+            await asyncio.sleep(chance.random() * 0.01)
+            task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            await task
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_random_conversation(server: Server, seed: int) -> None:
+    """Whatever a client does, in the end it knows what the server has."""
+    chance = random.Random(seed)
+    names = [f"random#{number}" for number in range(6)]
+    async with connected(server) as socket:
+        await asyncio.gather(*(_lives(socket, name, chance) for name in names))
+        for name in names[::2]:
+            await socket.stream(name)
+        for stream in list(socket._streams.values()):
+            if stream.state is State.CLOSING:
+                await stream._ended.wait()
+        assert sorted(socket._streams) == names[::2]
+        async with socket.stream("census") as census:
+            assert await _census(census) == names[::2], server.log()
+    async with connected(server) as socket, socket.stream("census") as census:
+        # Another socket's streams end after it has closed.
+        while await _census(census):
+            continue
+
+
+async def _census(census: Stream) -> Any:
+    await census.send_json(None)
+    return await census.recv_json()
 
 
 # What real servers seldom do.
