@@ -9,7 +9,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer, AsyncWebsocke
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import path
 
-from .asgi_app import Chooser, Closer, Crasher, Echo, Refuser, Stuck  # which sets Django up
+from .asgi_app import Chooser, Closer, Crasher, Echo, Refuser, Room, Stuck  # which sets Django up
 
 # isort: split
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer, child
@@ -92,6 +92,15 @@ class Census(AsyncJsonWebsocketConsumer):
         await self.send_json(sorted(Random.connected))
 
 
+class Articles(AsyncSocketRouterConsumer):
+    """What the example of the documentation asks."""
+
+    routes = [{"route": "getArticle"}]
+
+    async def on_get_article(self, payload: Any) -> Any:
+        return {"payload": {"title": f"Article {payload['id']}"}}
+
+
 class Streams(WebsocketDemultiplexer):
     """One of each; `hello` is there before anybody asks."""
 
@@ -108,6 +117,8 @@ class Streams(WebsocketDemultiplexer):
         "stuck": Stuck,
         "random": Random,
         "census": Census,
+        "room/<str:room>/": Room,
+        "articles": Articles,
     }
     lazy = True
     max_streams = 20

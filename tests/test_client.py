@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import itertools
 import json
 import random
@@ -35,6 +36,7 @@ from channels_demultiplexer.client import (
     connect,
 )
 from channels_demultiplexer.exceptions import FrameTooLarge, MalformedFrame
+from docs.examples import python_client
 
 from .servers import Server, serve
 
@@ -63,15 +65,21 @@ Script = Callable[[ServerConnection], Awaitable[None]]
 
 
 @asynccontextmanager
+async def serving(script: Script) -> AsyncIterator[str]:
+    """Run a server that does as it is told, and return its address."""
+    async with serve_websocket(script, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+@asynccontextmanager
 async def scripted(script: Script, **options: Any) -> AsyncIterator[Connection]:
     """Connect to a server that does as it is told."""
-    async with serve_websocket(script, "127.0.0.1", 0, subprotocols=None) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        async with (
-            asyncio.timeout(PATIENCE),
-            connect(f"ws://127.0.0.1:{port}", proxy=None, subprotocols=None, **options) as socket,
-        ):
-            yield socket
+    async with (
+        asyncio.timeout(PATIENCE),
+        serving(script) as url,
+        connect(url, proxy=None, subprotocols=None, **options) as socket,
+    ):
+        yield socket
 
 
 async def expect(socket: ServerConnection, **expected: Any) -> None:
@@ -874,6 +882,42 @@ async def test_overflow_while_closing() -> None:
         stream = await socket.stream("a", max_queue=2)
         await stream.close(4000)
         assert await rest(stream) == [0, 1]
+
+
+# The example of the documentation.
+
+
+async def test_example_talks(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    """The script gets its answers."""
+    await python_client.talk(server.url + "/", "http://localhost")
+    assert capsys.readouterr().out == "{'message': 'hi'}\n200 {'title': 'Article 1'}\n"
+
+
+async def test_example_reconnects(capsys: pytest.CaptureFixture[str]) -> None:
+    """The script comes back where the connection breaks, and goes when the stream has ended."""
+    visits = 0
+
+    async def script(socket: ServerConnection) -> None:
+        nonlocal visits
+        visits += 1
+        await expect(socket, stream="room/5/", event="open")
+        if visits < 3:
+            await socket.send('{"stream":"room/5/","event":"open","subprotocol":null}')
+            await socket.send(f'{{"stream":"room/5/","payload":{visits}}}')
+        if visits == 1:
+            socket.transport.abort()
+        code, reason = (4001, "full") if visits == 3 else (4000, "")
+        await socket.send(
+            f'{{"stream":"room/5/","event":"close","code":{code},"reason":"{reason}"}}'
+        )
+        await socket.wait_closed()
+
+    async with asyncio.timeout(PATIENCE), serving(script) as url:
+        await python_client.listen(url, "http://localhost")
+        assert capsys.readouterr().out == "1\n2\nthe room has closed with 4000\n"
+        await python_client.listen(url, "http://localhost")
+        assert capsys.readouterr().out == "not let in: 4001 full\n"
+        gc.collect()  # the generators of websockets, which close the sockets
 
 
 # The environment.

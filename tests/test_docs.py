@@ -18,7 +18,16 @@ from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.auth.signals import user_logged_out
 
-from channels_demultiplexer import checks, conf, exceptions, frames, signals, status, testing
+from channels_demultiplexer import (
+    checks,
+    client,
+    conf,
+    exceptions,
+    frames,
+    signals,
+    status,
+    testing,
+)
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.testing import DemultiplexerCommunicator
 
@@ -64,7 +73,7 @@ def test_the_protocol_names_every_code_and_status():
     assert f"{frames.MAX_NAME_SIZE} bytes" in text
 
 
-@pytest.mark.parametrize("module", [exceptions, signals, status, testing])
+@pytest.mark.parametrize("module", [client, exceptions, signals, status, testing])
 def test_the_reference_has_every_public_name(module):
     """What a public module exports is in the reference."""
     text = page("reference")
