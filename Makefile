@@ -28,7 +28,7 @@ $(VENV)/test $(VENV)/dev: setup.cfg | $(BIN)/python
 	@touch $@
 
 $(VENV)/demo: setup.cfg | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[daphne]" websockets
+	$(BIN)/python -m pip install --quiet --editable ".[daphne,client]"
 	@touch $@
 
 demo: $(VENV)/demo

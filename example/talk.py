@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 """
-Talk to every consumer of the example over one WebSocket, and print the frames both ways.
+Talk to every consumer of the example over one WebSocket, and print the messages both ways.
 
 The server must run (`make demo`). Ends with 1 where an answer is missing.
 """
@@ -9,16 +9,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from channels_demultiplexer.client import (
+    Connection,
+    FrameRefused,
+    Stream,
+    StreamClosed,
+    StreamError,
+    connect,
+)
 
 SUBPROTOCOL = "channels-demultiplexer.v1"
 #: What the streams are called on /ws/streams/ and on /ws/, which mounts the URLs.
@@ -31,49 +39,12 @@ class MissingAnswer(Exception):
     """An answer has not come, or was another than expected."""
 
 
-class Talk:
-    """A conversation over one socket: `say` sends a frame, `hear` waits for an answer."""
-
-    def __init__(self, socket: ClientConnection, timeout: float) -> None:
-        self._socket = socket
-        self._timeout = timeout
-        # Frames that have come before they were expected: streams don't wait for each other.
-        self._early: list[Any] = []
-
-    async def say(self, frame: dict[str, Any] | bytes) -> None:
-        """Send a frame."""
-        message = frame if isinstance(frame, bytes) else json.dumps(frame)
-        print("->", shown(message), flush=True)
-        await self._socket.send(message)
-
-    async def hear(self, expected: Any) -> Any:
-        """
-        Wait for a frame that has everything in `expected`, and return it.
-
-        Raises:
-            MissingAnswer: if it doesn't come in time.
-        """
-        for frame in self._early:
-            if matches(frame, expected):
-                self._early.remove(frame)
-                return frame
-        try:
-            async with asyncio.timeout(self._timeout):
-                while True:
-                    message = await self._socket.recv()
-                    print("<-", shown(message), flush=True)
-                    frame = json.loads(message) if isinstance(message, str) else message
-                    if matches(frame, expected):
-                        return frame
-                    self._early.append(frame)
-        except (TimeoutError, ConnectionClosed) as error:
-            raise MissingAnswer(f"no answer like {expected!r}: {error!r}") from error
-
-
-def shown(message: str | bytes) -> str:
-    """Return a message as it is printed: cut, and bytes as bytes."""
-    text = message if isinstance(message, str) else repr(message)
-    return text if len(text) <= 240 else f"{text[:200]}... ({len(message)} in all)"
+def show(sign: str, stream: str, message: Any) -> None:
+    """Print a message of a stream: cut, and bytes as bytes."""
+    text = repr(message) if isinstance(message, bytes) else json.dumps(message)
+    if len(text) > 240:
+        text = f"{text[:200]}... ({len(text)} in all)"
+    print(sign, stream, text, flush=True)
 
 
 def matches(found: Any, expected: Any) -> bool:
@@ -83,92 +54,130 @@ def matches(found: Any, expected: Any) -> bool:
     return bool(found == expected)
 
 
-async def echo_and_notes(talk: Talk, names: Mapping[str, str]) -> None:
-    """Talk to an async and to a sync JSON consumer."""
-    for name in "echo", "notes":
-        await talk.say({"stream": names[name], "event": "open"})
-        await talk.hear({"stream": names[name], "event": "open"})
-    await talk.say({"stream": names["echo"], "payload": ["hello", {"ünï": "code"}]})
-    await talk.say({"stream": names["notes"], "payload": {"add": "buy milk"}})
-    await talk.say({"stream": names["notes"], "payload": {"last": 1}})
-    await talk.hear({"stream": names["echo"], "payload": {"echo": ["hello", {"ünï": "code"}]}})
-    await talk.hear({"stream": names["notes"], "payload": {"added": "buy milk"}})
-    await talk.hear({"stream": names["notes"], "payload": {"notes": ["buy milk"]}})
-    await talk.say({"stream": names["notes"], "payload": {"burn": "all"}})
-    await talk.hear(
-        {"stream": names["notes"], "event": "close", "code": 4400, "reason": "add or last"}
-    )
+@asynccontextmanager
+async def opened(socket: Connection, name: str, **options: Any) -> AsyncIterator[Stream]:
+    """Open a stream for the time of the block."""
+    show("->", name, {"event": "open", **options})
+    async with socket.stream(name, **options) as stream:
+        show("<-", name, {"event": "open", "subprotocol": stream.subprotocol})
+        yield stream
 
 
-async def chat(talk: Talk, rooms: tuple[str, str]) -> None:
+async def say(stream: Stream, message: Any) -> None:
+    """Send a message: bytes, or a value as JSON."""
+    show("->", stream.name, message)
+    if isinstance(message, bytes):
+        await stream.send(message)
+    else:
+        await stream.send_json(message)
+
+
+async def hear(stream: Stream, expected: Any) -> None:
+    """
+    Wait for the next message, which has everything in `expected`.
+
+    Raises:
+        MissingAnswer: if it has not.
+    """
+    message = await stream.recv_json()
+    show("<-", stream.name, message)
+    if not matches(message, expected):
+        raise MissingAnswer(f"{message!r} came from {stream.name}, not {expected!r}")
+
+
+async def hear_close(stream: Stream, code: int, reason: str = "") -> None:
+    """
+    Wait until a stream has ended, with this code and reason.
+
+    Raises:
+        MissingAnswer: if it has another, or says something before.
+    """
+    try:
+        message = await stream.recv_json()
+    except StreamClosed as closed:
+        show("<-", stream.name, {"event": "close", "code": closed.code, "reason": closed.reason})
+        if (closed.code, closed.reason) != (code, reason):
+            raise MissingAnswer(f"{closed}, not with {code} {reason}") from closed
+    else:
+        raise MissingAnswer(f"{message!r} came from {stream.name}, which was to close")
+
+
+async def echo_and_notes(socket: Connection, names: Mapping[str, str]) -> None:
+    """Talk to an async and to a sync JSON consumer at once."""
+    async with opened(socket, names["echo"]) as echo, opened(socket, names["notes"]) as notes:
+        await say(echo, ["hello", {"ünï": "code"}])
+        await say(notes, {"add": "buy milk"})
+        await say(notes, {"last": 1})
+        await hear(echo, {"echo": ["hello", {"ünï": "code"}]})
+        await hear(notes, {"added": "buy milk"})
+        await hear(notes, {"notes": ["buy milk"]})
+        await say(notes, {"burn": "all"})
+        await hear_close(notes, 4400, "add or last")
+
+
+async def chat(socket: Connection, rooms: tuple[str, str]) -> None:
     """Be in two rooms at once, with the chat consumer of the Channels tutorial."""
-    for room in rooms:
-        await talk.say({"stream": room, "event": "open"})
-        await talk.hear({"stream": room, "event": "open"})
-    for room in rooms:
-        await talk.say({"stream": room, "payload": {"message": f"hello {room}"}})
-    for room in rooms:
-        await talk.hear({"stream": room, "payload": {"message": f"hello {room}"}})
-    await talk.say({"stream": rooms[0], "event": "close"})
-    await talk.hear({"stream": rooms[0], "event": "close", "code": 1000})
-    await talk.say({"stream": rooms[0], "payload": {"message": "am I still in?"}})
-    await talk.hear({"stream": rooms[0], "event": "error", "status": 409})
+    async with opened(socket, rooms[0]) as lobby, opened(socket, rooms[1]) as kitchen:
+        for room in lobby, kitchen:
+            await say(room, {"message": f"hello {room.name}"})
+        for room in lobby, kitchen:
+            await hear(room, {"message": f"hello {room.name}"})
+        show("->", lobby.name, {"event": "close"})
+        await lobby.close()
+        await hear_close(lobby, 1000)
 
 
-async def binary(talk: Talk, name: str) -> None:
-    """Send bytes, behind the length of the stream's name and the name."""
-    head = bytes([len(name)]) + name.encode()
+async def binary(socket: Connection, name: str) -> None:
+    """Send bytes, over a stream with a subprotocol."""
     # An eager stream is open already, and a subprotocol is offered in opening one.
-    await talk.say({"stream": name, "event": "close"})
-    await talk.hear({"stream": name, "event": "close"})
-    await talk.say({"stream": name, "event": "open", "subprotocols": ["reverse.v1"]})
-    await talk.hear({"stream": name, "event": "open", "subprotocol": "reverse.v1"})
-    await talk.say(head + b"\x00\x01\x02\xff")
-    await talk.hear(head + b"\xff\x02\x01\x00")
-    await talk.say(head + bytes(100_001))
-    await talk.hear(
-        {"stream": name, "event": "close", "code": 1009, "reason": "at most 100000 bytes"}
-    )
+    await (await socket.stream(name)).close()
+    async with opened(socket, name, subprotocols=["reverse.v1"]) as stream:
+        await say(stream, b"\x00\x01\x02\xff")
+        await hear(stream, b"\xff\x02\x01\x00")
+        await say(stream, bytes(100_001))
+        await hear_close(stream, 1009, "at most 100000 bytes")
 
 
-async def articles(talk: Talk, name: str) -> None:
+async def articles(socket: Connection, name: str) -> None:
     """Create, read, change and delete an article, by requests that are answered with a status."""
-    await talk.say({"stream": name, "event": "open"})
-    await talk.hear({"stream": name, "event": "open"})
+    async with opened(socket, name) as stream:
 
-    uuids = itertools.count(1)
+        async def request(route: str, status: int, **payload: Any) -> Any:
+            show("->", name, {"route": route, "payload": payload})
+            answer = await stream.request(route, payload)
+            show("<-", name, answer._asdict())
+            if answer.status != status:
+                raise MissingAnswer(f"{route} is answered with {answer.status}, not {status}")
+            return answer.payload
 
-    async def request(route: str, status: int, **payload: Any) -> Any:
-        uuid = next(uuids)
-        await talk.say(
-            {"stream": name, "payload": {"route": route, "uuid": uuid, "payload": payload}}
-        )
-        answer = await talk.hear({"stream": name, "payload": {"uuid": uuid, "status": status}})
-        return answer["payload"]["payload"]
-
-    title = f"Article of {time.time_ns()}"
-    created = await request("articles.create", 201, title=title, text="One socket.")
-    number = created["id"]
-    await request("articles.create", 400, title=title)
-    await request("articles.get", 200, id=number)
-    await request("articles.update", 200, id=number, text="Any number of streams.")
-    await request("articles.list", 200)
-    await request("articles.delete", 204, id=number)
-    await request("articles.get", 404, id=number)
-    await request("articles.get", 400, id="one")
-    await request("articles.burn", 404)
-    await talk.say({"stream": name, "payload": {"route": "PING", "uuid": 1}})
-    await talk.hear({"stream": name, "payload": {"route": "PONG", "uuid": 1}})
+        title = f"Article of {time.time_ns()}"
+        created = await request("articles.create", 201, title=title, text="One socket.")
+        number = created["id"]
+        await request("articles.create", 400, title=title)
+        await request("articles.get", 200, id=number)
+        await request("articles.update", 200, id=number, text="Any number of streams.")
+        await request("articles.list", 200)
+        await request("articles.delete", 204, id=number)
+        await request("articles.get", 404, id=number)
+        await request("articles.get", 400, id="one")
+        await request("articles.burn", 404)
+        await say(stream, {"route": "PING", "uuid": 1})
+        await hear(stream, {"route": "PONG", "uuid": 1})
 
 
-async def wrong(talk: Talk) -> None:
-    """Send what cannot be delivered, and ask whether the socket is still there."""
-    await talk.say({"stream": "no/such/stream/", "event": "open"})
-    await talk.hear({"stream": "no/such/stream/", "event": "error", "status": 404})
-    await talk.say({"payload": "for nobody"})
-    await talk.hear({"event": "error", "status": 400})
-    await talk.say({"event": "ping", "payload": "still there?"})
-    await talk.hear({"event": "pong", "payload": "still there?"})
+async def wrong(socket: Connection, name: str) -> None:
+    """Ask for what there is not, and see that the socket is still there."""
+    show("->", "no/such/stream/", {"event": "open"})
+    try:
+        async with socket.stream("no/such/stream/"):
+            raise MissingAnswer("a stream opened that there is not")
+    except FrameRefused as refused:
+        show("<-", refused.stream, {"event": "error", "status": refused.status})
+        if refused.status != 404:
+            raise MissingAnswer(f"refused with {refused.status}, not with 404") from refused
+    async with opened(socket, name) as echo:
+        await say(echo, "still there?")
+        await hear(echo, {"echo": "still there?"})
 
 
 async def refused(url: str, origin: str) -> None:
@@ -192,18 +201,14 @@ async def main(url: str, *, mounted: bool, timeout: float) -> None:
     if mounted:
         names, rooms = MOUNTED, (f"ws/{ROOMS[0]}", f"ws/{ROOMS[1]}")
     print(f"== {url}{path} ==", flush=True)
-    async with connect(url + path, origin=origin, subprotocols=[SUBPROTOCOL], proxy=None) as socket:
+    async with asyncio.timeout(timeout), connect(url + path, origin=origin, proxy=None) as socket:
         if socket.subprotocol != SUBPROTOCOL:
             raise MissingAnswer(f"the server selected the subprotocol {socket.subprotocol!r}")
-        talk = Talk(socket, timeout)
-        await echo_and_notes(talk, names)
-        await chat(talk, rooms)
-        if mounted:
-            await talk.say({"stream": names["bytes"], "event": "open"})
-            await talk.hear({"stream": names["bytes"], "event": "open"})
-        await binary(talk, names["bytes"])
-        await articles(talk, names["articles"])
-        await wrong(talk)
+        await echo_and_notes(socket, names)
+        await chat(socket, rooms)
+        await binary(socket, names["bytes"])
+        await articles(socket, names["articles"])
+        await wrong(socket, names["echo"])
     await refused(url, origin)
     print("== every answer came ==")
 
@@ -215,12 +220,17 @@ if __name__ == "__main__":
         "--mounted", action="store_true", help="use the socket that mounts the URLs, /ws/"
     )
     parser.add_argument(
-        "--timeout", type=float, default=10, help="seconds for an answer, default: %(default)s"
+        "--timeout",
+        type=float,
+        default=30,
+        help="seconds for the conversation, default: %(default)s",
     )
     arguments = parser.parse_args()
     try:
         asyncio.run(main(arguments.url, mounted=arguments.mounted, timeout=arguments.timeout))
-    except MissingAnswer as error:
+    except (MissingAnswer, StreamError, ConnectionClosed) as error:
         sys.exit(f"talk.py: {error}")
+    except TimeoutError:
+        sys.exit(f"talk.py: no answer within {arguments.timeout} seconds")
     except OSError as error:
         sys.exit(f"talk.py: {arguments.url} is not there ({error}); `make demo` serves it")

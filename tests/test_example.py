@@ -70,14 +70,14 @@ def test_tests_of_the_example(environment: dict[str, str], tmp_path: Path) -> No
 
 @pytest.mark.parametrize("options", [[], ["--mounted"]], ids=["streams", "mounted"])
 def test_talk(server: Server, environment: dict[str, str], options: list[str]) -> None:
-    """The script gets every answer, and prints the frames both ways."""
+    """The script gets every answer, and prints the messages both ways."""
     lines = run(["talk.py", "--url", server.url, *options], environment).stdout.splitlines()
     assert lines[-1] == "== every answer came =="
     assert lines[-2] == "<- HTTP 403"
     sent = [line for line in lines if line.startswith("-> ")]
     received = [line for line in lines if line.startswith("<- ")]
-    assert len(sent) >= 30
-    # Each frame has one answer, and the refused handshake another.
+    assert len(sent) >= 28
+    # Each message has one answer, and the refused handshake another.
     assert len(received) == len(sent) + 1
 
 
