@@ -10,9 +10,16 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from channels_demultiplexer.client import (
+    Connection,
+    Stream,
+    StreamClosed,
+    StreamRefused,
+    connect,
+)
 from channels_demultiplexer.frames import SUBPROTOCOL
 
 from .servers import SERVERS, Server, serve
@@ -73,37 +80,25 @@ def traits(server: Server) -> Traits:
 
 
 @asynccontextmanager
-async def connected(server: Server, path: str, **options: Any) -> AsyncIterator[ClientConnection]:
+async def connected(server: Server, path: str, **options: Any) -> AsyncIterator[Connection]:
     """Connect to a path of the server."""
-    async with connect(
-        server.url + path, proxy=None, max_size=None, open_timeout=PATIENCE, **options
-    ) as socket:
+    async with (
+        asyncio.timeout(3 * PATIENCE),
+        connect(
+            server.url + path, proxy=None, max_size=None, open_timeout=PATIENCE, **options
+        ) as socket,
+    ):
         yield socket
 
 
-async def tell(socket: ClientConnection, **frame: Any) -> None:
-    """Send a frame."""
-    await socket.send(json.dumps(frame))
+async def opened(socket: Connection, *names: str) -> list[Stream]:
+    """Open streams, which end with the socket."""
+    return [await socket.stream(name) for name in names]
 
 
-async def heard(socket: ClientConnection) -> Any:
-    """Receive a frame."""
-    async with asyncio.timeout(PATIENCE):
-        return json.loads(await socket.recv())
-
-
-async def opened(socket: ClientConnection, *names: str) -> None:
-    """Open streams."""
-    for name in names:
-        await tell(socket, stream=name, event="open")
-        assert await heard(socket) == {"stream": name, "event": "open", "subprotocol": None}
-
-
-async def closed(socket: ClientConnection) -> tuple[int, str]:
+async def closed(socket: ClientConnection) -> tuple[int | None, str | None]:
     """Wait until the socket has closed, and return the code and the reason."""
     async with asyncio.timeout(PATIENCE):
-        with pytest.raises(ConnectionClosed):
-            await socket.recv()
         await socket.wait_closed()
     return socket.close_code, socket.close_reason
 
@@ -139,17 +134,15 @@ async def test_socket_subprotocol(
 async def test_socket_closes_with_last_stream(server: Server, traits: Traits) -> None:
     """When the last stream has been closed, the socket closes with its code and reason."""
     async with connected(server, "/last/") as socket:
-        await tell(socket, stream="closer", payload={"code": 4003, "reason": "énough"})
-        assert await heard(socket) == {
-            "stream": "closer",
-            "event": "close",
-            "code": 4003,
-            "reason": "énough",
-        }
+        closer = await socket.stream("closer")
+        await closer.send_json({"code": 4003, "reason": "énough"})
+        with pytest.raises((StreamClosed, ConnectionClosed)):
+            await closer.recv()
+        assert (closer.close_code, closer.close_reason) == (4003, "énough")
         if not traits.closes_while_receiving:
             with suppress(ConnectionClosed):
                 while True:
-                    await tell(socket, event="ping")
+                    await socket.send('{"event":"ping"}')
                     await asyncio.sleep(0.1)
         assert await closed(socket) == (4003, "énough" if traits.close_reason else "")
 
@@ -160,41 +153,42 @@ async def test_socket_closes_with_last_stream(server: Server, traits: Traits) ->
 async def test_streams_of_each_kind(server: Server) -> None:
     """Consumers of each kind answer on one socket, each in its order."""
     async with connected(server, "/main/") as socket:
-        for number in range(20):
-            for name in "echo", "json", "sync":
-                await tell(socket, stream=name, payload=[number, "ünïcode"])
-        answers: dict[str, list[Any]] = {"echo": [], "json": [], "sync": []}
-        for _ in range(60):
-            frame = await heard(socket)
-            answers[frame["stream"]].append(frame["payload"])
-    sent = [[number, "ünïcode"] for number in range(20)]
-    assert answers["echo"] == sent
-    assert answers["json"] == [{"async": payload} for payload in sent]
-    assert answers["sync"] == [{"sync": payload} for payload in sent]
+        streams = await opened(socket, "echo", "json", "sync")
+        sent = [[number, "ünïcode"] for number in range(20)]
+        for value in sent:
+            for stream in streams:
+                await stream.send_json(value)
+        echo, json, sync = [[await stream.recv_json() for _ in sent] for stream in streams]
+    assert echo == sent
+    assert json == [{"async": value} for value in sent]
+    assert sync == [{"sync": value} for value in sent]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00\xff" * 500])
-async def test_binary(server: Server, data: bytes) -> None:
-    """A binary message reaches the child as bytes, and comes back, an empty one too."""
+@pytest.mark.parametrize("message", [b"", b"\x00\xff" * 500, "", "<b>\u2028", '{"a":  "é"}'])
+async def test_messages(server: Server, message: str | bytes) -> None:
+    """Bytes, JSON, and text that is none go both ways as they are, empty ones too."""
+    async with connected(server, "/main/") as socket, socket.stream("echo") as echo:
+        await echo.send(message)
+        assert await echo.recv() == message
+
+
+async def test_lazy_stream(server: Server) -> None:
+    """A lazy stream opens at its first frame, without being asked to."""
     async with connected(server, "/main/") as socket:
-        await socket.send(b"\x04echo" + data)
-        async with asyncio.timeout(PATIENCE):
-            assert await socket.recv() == b"\x04echo" + data
-
-
-async def test_opaque_text(server: Server) -> None:
-    """Text that is no JSON goes both ways, empty text too."""
-    async with connected(server, "/main/") as socket:
-        for text in "", "<b>\u2028":
-            await tell(socket, stream="echo", text=text)
-            assert await heard(socket) == {"stream": "echo", "text": text}
+        for text in '{"stream":"echo","payload":1}', '{"stream":"echo","text":"<b>"}':
+            await socket.send(text)
+            assert await socket.recv() == text
+        await socket.send(b"\x04echo\x00")
+        assert await socket.recv() == b"\x04echo\x00"
 
 
 async def test_stream_subprotocol(server: Server) -> None:
     """A child selects a subprotocol of its stream."""
-    async with connected(server, "/main/") as socket:
-        await tell(socket, stream="chooser", event="open", subprotocols=["v1", "v2"])
-        assert await heard(socket) == {"stream": "chooser", "event": "open", "subprotocol": "v2"}
+    async with (
+        connected(server, "/main/") as socket,
+        socket.stream("chooser", subprotocols=["v1", "v2"]) as chooser,
+    ):
+        assert chooser.subprotocol == "v2"
 
 
 @pytest.mark.parametrize(
@@ -203,34 +197,36 @@ async def test_stream_subprotocol(server: Server) -> None:
 )
 async def test_stream_closes(server: Server, name: str, code: int, reason: str) -> None:
     """A child that closes, refuses or crashes ends its own stream, with code and reason."""
-    async with connected(server, "/main/") as socket:
-        await tell(socket, stream=name, payload={"code": 4100, "reason": "done"})
-        assert await heard(socket) == {
-            "stream": name,
-            "event": "close",
-            "code": code,
-            "reason": reason,
-        }
-        await tell(socket, stream="echo", payload=1)
-        assert await heard(socket) == {"stream": "echo", "payload": 1}
+    async with connected(server, "/main/") as socket, socket.stream("echo") as echo:
+        with pytest.raises((StreamRefused, StreamClosed)) as caught:
+            await _end(socket, name)
+        assert (caught.value.code, caught.value.reason) == (code, reason)
+        await echo.send_json(1)
+        assert await echo.recv_json() == 1
+
+
+async def _end(socket: Connection, name: str) -> None:
+    stream = await socket.stream(name)
+    await stream.send_json({"code": 4100, "reason": "done"})
+    await stream.recv()
 
 
 async def test_groups(server: Server) -> None:
     """Messages cross between direct sockets, parametrised streams and mounted URLs."""
     async with (
-        connected(server, "/room/a/") as direct,
+        connected(server, "/room/a/", subprotocols=None) as direct,
         connected(server, "/main/") as declared,
         connected(server, "/mounted/") as mounted,
     ):
-        await opened(declared, "room/a/", "room/b/")
-        await opened(mounted, "room/b/", "room/a/")
+        here, _ = await opened(declared, "room/a/", "room/b/")
+        _, there = await opened(mounted, "room/b/", "room/a/")
         # The direct socket's group is joined before its handshake is answered.
-        await tell(mounted, stream="room/a/", payload="hi")
-        assert await heard(direct) == "hi"
-        assert await heard(declared) == {"stream": "room/a/", "payload": "hi"}
-        assert await heard(mounted) == {"stream": "room/a/", "payload": "hi"}
+        await there.send_json("hi")
+        assert await direct.recv() == '"hi"'
+        assert await here.recv_json() == "hi"
+        assert await there.recv_json() == "hi"
         await direct.send('"there"')
-        assert await heard(declared) == {"stream": "room/a/", "payload": "there"}
+        assert await here.recv_json() == "there"
 
 
 # Sizes.
@@ -239,26 +235,27 @@ async def test_groups(server: Server) -> None:
 async def test_big_message(server: Server) -> None:
     """A message of almost a mebibyte, which every server takes, goes both ways."""
     text = "x" * (1024 * 1024 - 100)
-    async with connected(server, "/main/") as socket:
-        await tell(socket, stream="echo", text=text)
-        assert await heard(socket) == {"stream": "echo", "text": text}
+    async with connected(server, "/main/") as socket, socket.stream("echo") as echo:
+        await echo.send(text)
+        assert await echo.recv() == text
 
 
 async def test_message_over_own_limit(server: Server) -> None:
     """A message over MAX_FRAME_SIZE is refused with 413, and the socket goes on."""
     async with connected(server, "/small/") as socket:
-        await tell(socket, stream="echo", text="x" * 1000)
-        frame = await heard(socket)
+        await socket.send(json.dumps({"stream": "echo", "text": "x" * 1000}))
+        frame = json.loads(await socket.recv())
         assert (frame["event"], frame["status"]) == ("error", 413)
-        await tell(socket, stream="echo", text="x")
-        assert await heard(socket) == {"stream": "echo", "text": "x"}
+        async with socket.stream("echo") as echo:
+            await echo.send("x")
+            assert await echo.recv() == "x"
 
 
 async def test_message_over_limit_of_server(server: Server, traits: Traits) -> None:
     """A message that the server itself finds too long closes the socket."""
     async with connected(server, "/main/", compression=None) as socket:
         with suppress(ConnectionClosed):
-            await tell(socket, stream="echo", text="x" * (16 * 1024 * 1024))
+            await socket.send(json.dumps({"stream": "echo", "text": "x" * (16 * 1024 * 1024)}))
         assert (await closed(socket))[0] == traits.too_big
 
 
@@ -269,21 +266,23 @@ async def test_client_floods_a_stalled_stream(server: Server) -> None:
     """A flooded stream that takes nothing ends; the socket and its other stream go on."""
     async with connected(server, "/flooded/") as socket:
 
+        async def tell(**frame: Any) -> None:
+            await socket.send(json.dumps(frame))
+
+        async def heard() -> Any:
+            return json.loads(await socket.recv())
+
         async def flood() -> None:
             for number in range(500):
-                await tell(socket, stream="stuck", payload=[number, "x" * 10_000])
-            await tell(socket, stream="echo", payload="after")
+                await tell(stream="stuck", payload=[number, "x" * 10_000])
+            await tell(stream="echo", payload="after")
 
         sending = asyncio.create_task(flood())
         try:
-            assert await heard(socket) == {
-                "stream": "stuck",
-                "event": "close",
-                "code": 1013,
-                "reason": "",
-            }
+            ended = {"stream": "stuck", "event": "close", "code": 1013, "reason": ""}
+            assert await heard() == ended
             refused = 0
-            while (frame := await heard(socket)).get("status") == 409:
+            while (frame := await heard()).get("status") == 409:
                 refused += 1
             assert frame == {"stream": "echo", "payload": "after"}
             # What was in the inbox, in the child's hands, and held up before it.
