@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import signal
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
-from websockets.asyncio.client import ClientConnection, connect
+
+from channels_demultiplexer.client import (
+    Connection,
+    Stream,
+    StreamClosed,
+    StreamRefused,
+    connect,
+)
 
 from .redis_server import RedisServer, redis_server
 from .servers import Server, serve
@@ -24,8 +29,7 @@ from .servers import Server, serve
 PATIENCE = 20
 QUEUES = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
-CRASHED = {"event": "close", "code": 1011, "reason": ""}
-OPENED = {"event": "open", "subprotocol": None}
+CRASHED = 1011
 
 both_layers = pytest.mark.parametrize(
     "cluster", [QUEUES, PUBSUB], indirect=True, ids=["queues", "pubsub"]
@@ -81,57 +85,51 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 class Client:
-    """A client of one socket, that sorts what it hears by streams."""
+    """A client of one process, and the streams that it has opened."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Connection) -> None:
         self.socket = socket
-        self._heard: defaultdict[str | None, asyncio.Queue[dict[str, Any]]]
-        self._heard = defaultdict(asyncio.Queue)
+        self._streams: dict[str, Stream] = {}
 
-    async def listen(self) -> None:
-        """Sort what comes until the socket closes."""
-        async for message in self.socket:
-            frame = json.loads(message)
-            self._heard[frame.pop("stream", None)].put_nowait(frame)
-
-    async def tell(self, stream: str | None = None, **fields: Any) -> None:
-        """Send a frame."""
-        await self.socket.send(json.dumps({"stream": stream, **fields} if stream else fields))
-
-    async def heard(self, stream: str | None = None) -> dict[str, Any]:
-        """Return the next frame of a stream, or what belongs to none, without its `stream`."""
-        async with asyncio.timeout(PATIENCE):
-            return await self._heard[stream].get()
-
-    def nothing_heard(self, *streams: str | None) -> bool:
-        """Whether nothing of these streams waits to be taken."""
-        return all(self._heard[stream].empty() for stream in streams)
-
-    async def open(self, *streams: str) -> None:
+    async def open(self, *names: str) -> None:
         """Open streams."""
-        for stream in streams:
-            await self.tell(stream, event="open")
-        for stream in streams:
-            assert await self.heard(stream) == OPENED
+        for name in names:
+            self._streams[name] = await self.socket.stream(name)
 
-    async def reopen(self, stream: str) -> None:
+    async def reopen(self, name: str) -> None:
         """Open a stream; again where its child crashes on a connection to the old Redis."""
-        await self.tell(stream, event="open")
         async with asyncio.timeout(PATIENCE):
-            while (frame := await self.heard(stream)) != OPENED:
-                if frame == CRASHED:
-                    await self.tell(stream, event="open")
-                else:
-                    assert frame["status"] == 409  # what was sent before the crash was known
+            while True:
+                try:
+                    return await self.open(name)
+                except StreamRefused as refused:
+                    assert refused.code == CRASHED  # noqa: PT017 - else it is tried again
+
+    async def say(self, name: str, value: Any) -> None:
+        """Send a value to a stream."""
+        await self._streams[name].send_json(value)
+
+    async def heard(self, name: str) -> Any:
+        """Return the next value of a stream."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._streams[name].recv_json()
+
+    async def ended(self, *names: str) -> list[int]:
+        """Return the codes with which streams end, of which nothing is heard before."""
+        for name in names:
+            with pytest.raises(StreamClosed):
+                await self.heard(name)
+        return [self._streams[name].close_code or 0 for name in names]
+
+    async def leave(self, name: str, code: int = 1000) -> int:
+        """Close a stream, and return the code that this is acknowledged with."""
+        await self._streams[name].close(code)
+        return self._streams[name].close_code or 0
 
     async def is_alive(self) -> bool:
-        """Whether the socket, and a stream that has no channel layer, answer."""
-        await self.tell(event="ping", payload=1)
-        await self.tell("plain", payload=2)
-        pong = await self.heard()
-        return pong == {"event": "pong", "payload": 1} and await self.heard("plain") == {
-            "payload": 2
-        }
+        """Whether a stream that has no channel layer answers."""
+        await self.say("plain", 2)
+        return bool(await self.heard("plain") == 2)
 
 
 Clients = tuple[Client, Client]
@@ -141,13 +139,7 @@ Clients = tuple[Client, Client]
 async def connected(server: Server) -> AsyncIterator[Client]:
     """Connect to a server."""
     async with connect(f"{server.url}/", proxy=None, open_timeout=PATIENCE) as socket:
-        client = Client(socket)
-        listening = asyncio.create_task(client.listen())
-        try:
-            yield client
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+        yield Client(socket)
 
 
 @asynccontextmanager
@@ -178,17 +170,17 @@ async def test_group_reaches_streams_of_all_processes(cluster: Cluster, clients:
         await client.open("room/a/", "room/a/#2", "room/b/")
     await cluster.wait_for_members("a", channels=4, processes=2)
     await cluster.wait_for_members("b", channels=2, processes=2)
-    await here.tell("room/a/", payload="to a")
-    await there.tell("room/b/", payload="to b")
+    await here.say("room/a/", "to a")
+    await there.say("room/b/", "to b")
     for client in here, there:
         # That nothing else comes is seen in what comes next.
-        assert await client.heard("room/a/") == {"payload": "to a"}
-        assert await client.heard("room/a/#2") == {"payload": "to a"}
-        assert await client.heard("room/b/") == {"payload": "to b"}
-    await there.tell("room/a/#2", payload="again")
+        assert await client.heard("room/a/") == "to a"
+        assert await client.heard("room/a/#2") == "to a"
+        assert await client.heard("room/b/") == "to b"
+    await there.say("room/a/#2", "again")
     for client in here, there:
-        assert await client.heard("room/a/") == {"payload": "again"}
-        assert await client.heard("room/a/#2") == {"payload": "again"}
+        assert await client.heard("room/a/") == "again"
+        assert await client.heard("room/a/#2") == "again"
 
 
 @both_layers
@@ -199,9 +191,9 @@ async def test_group_messages_keep_their_order(cluster: Cluster, clients: Client
     await there.open("room/a/", "room/a/#2")
     await cluster.wait_for_members("a", channels=3, processes=2)
     for number in range(50):
-        await here.tell("room/a/", payload=number)
+        await here.say("room/a/", number)
     for stream in "room/a/", "room/a/#2":
-        heard = [(await there.heard(stream))["payload"] for _ in range(50)]
+        heard = [await there.heard(stream) for _ in range(50)]
         assert heard == list(range(50))
 
 
@@ -212,10 +204,9 @@ async def test_sync_consumer_in_group(cluster: Cluster, clients: Clients) -> Non
     await here.open("sync")
     await there.open("room/sync/")
     await cluster.wait_for_members("sync", channels=2, processes=2)
-    await there.tell("room/sync/", payload="hi")
-    assert await here.heard("sync") == {"payload": "hi"}
-    await here.tell("sync", event="close")
-    assert await here.heard("sync") == {"event": "close", "code": 1000, "reason": ""}
+    await there.say("room/sync/", "hi")
+    assert await here.heard("sync") == "hi"
+    assert await here.leave("sync") == 1000
     await cluster.wait_for_members("sync", channels=1, processes=1)
 
 
@@ -226,15 +217,13 @@ async def test_group_left_when_stream_closes(cluster: Cluster, clients: Clients)
     await here.open("room/a/", "room/a/#2")
     await there.open("room/a/")
     await cluster.wait_for_members("a", channels=3, processes=2)
-    await here.tell("room/a/", event="close", code=4321)
-    assert (await here.heard("room/a/"))["code"] == 4321
+    assert await here.leave("room/a/", 4321) == 4321
     await cluster.wait_for_members("a", channels=2, processes=2)
-    await there.tell("room/a/", payload="hi")
-    assert await here.heard("room/a/#2") == {"payload": "hi"}
-    await here.tell("room/a/#2", event="close")
-    assert (await here.heard("room/a/#2"))["code"] == 1000
+    await there.say("room/a/", "hi")
+    assert await here.heard("room/a/#2") == "hi"
+    assert await here.leave("room/a/#2") == 1000
     await cluster.wait_for_members("a", channels=1, processes=1)
-    assert here.nothing_heard("room/a/")
+    assert await here.ended("room/a/") == [4321]  # and nothing was heard since
 
 
 @both_layers
@@ -248,8 +237,8 @@ async def test_group_left_when_client_vanishes(cluster: Cluster, clients: Client
     await cluster.wait_for_members("a", channels=2, processes=1)
     await cluster.wait_for_members("b", channels=1, processes=1)
     await cluster.wait_for_members("sync", channels=1, processes=1)
-    await there.tell("room/a/", payload="still here")
-    assert await there.heard("room/a/#2") == {"payload": "still here"}
+    await there.say("room/a/", "still here")
+    assert await there.heard("room/a/#2") == "still here"
 
 
 @both_layers
@@ -260,9 +249,9 @@ async def test_idle_stream_goes_on(cluster: Cluster, clients: Clients) -> None:
     await there.open("room/a/")
     # redis-py 8's timeout by default, and as long as channels_redis itself waits at a time.
     await asyncio.sleep(6)
-    await here.tell("room/a/", payload="awake")
-    assert await here.heard("room/a/") == {"payload": "awake"}
-    assert await there.heard("room/a/") == {"payload": "awake"}
+    await here.say("room/a/", "awake")
+    assert await here.heard("room/a/") == "awake"
+    assert await there.heard("room/a/") == "awake"
 
 
 # Redis goes, and comes back.
@@ -277,7 +266,8 @@ async def heard_by_all(speaker: Client, *clients: Client) -> None:
     """
     async with asyncio.timeout(PATIENCE):
         for number in itertools.count():
-            await speaker.tell("room/a/", payload=number)
+            with suppress(StreamClosed):  # of which hearing tells
+                await speaker.say("room/a/", number)
             if all([await _hears(client, number) for client in clients]):
                 return
 
@@ -285,14 +275,15 @@ async def heard_by_all(speaker: Client, *clients: Client) -> None:
 async def _hears(client: Client, number: int) -> bool:
     try:
         async with asyncio.timeout(0.5):
-            while "payload" in (frame := await client.heard("room/a/")):
-                if frame["payload"] == number:
-                    return True
+            while await client.heard("room/a/") != number:
+                continue
+            return True
     except TimeoutError:
         return False
-    assert frame == CRASHED
-    await client.reopen("room/a/")
-    return False
+    except StreamClosed as closed:
+        assert closed.code == CRASHED  # noqa: PT017 - else it is heard again
+        await client.reopen("room/a/")
+        return False
 
 
 @pytest.fixture(params=[signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
@@ -310,12 +301,12 @@ async def test_streams_end_with_redis(end_of_redis: signal.Signals) -> None:
                 await client.open("plain", *streams)
             cluster.redis.stop(end_of_redis)
             for client in here, there:
-                assert [await client.heard(stream) for stream in streams] == [CRASHED] * 4
+                assert await client.ended(*streams) == [CRASHED] * 4
                 # Without Redis a stream cannot open.
-                await client.tell("room/a/", event="open")
-                assert await client.heard("room/a/") == CRASHED
+                with pytest.raises(StreamRefused) as caught:
+                    await client.open("room/a/")
+                assert caught.value.code == CRASHED
                 assert await client.is_alive()
-                assert client.nothing_heard(*streams)
             cluster.redis.start()
             for client in here, there:
                 for stream in streams:
@@ -333,8 +324,8 @@ async def test_streams_outlive_redis(end_of_redis: signal.Signals) -> None:
             for client in here, there:
                 await client.open("plain", "room/a/", "room/a/#2")
             cluster.redis.stop(end_of_redis)
-            await here.tell("room/a/", payload="lost")
-            assert await here.heard("room/a/") == CRASHED
+            await here.say("room/a/", "lost")
+            assert await here.ended("room/a/") == [CRASHED]
             for client in here, there:
                 assert await client.is_alive()
             cluster.redis.start()
@@ -343,7 +334,7 @@ async def test_streams_outlive_redis(end_of_redis: signal.Signals) -> None:
             await cluster.wait_for_members("a", channels=4, processes=2)
             await heard_by_all(here, here, there)
             for client in here, there:
-                assert "payload" in await client.heard("room/a/#2")
+                assert isinstance(await client.heard("room/a/#2"), int)
                 assert await client.is_alive()
 
 
@@ -356,9 +347,8 @@ async def test_ends_without_redis(layer: str) -> None:
             await leaving.open("room/a/", "room/b/", "sync")
             await staying.open("plain")
             cluster.redis.stop()
-            await leaving.tell("room/a/", event="close", code=4321)
             # With queues the stream may have crashed before.
-            assert (await leaving.heard("room/a/"))["code"] in {1011, 4321}
+            assert await leaving.leave("room/a/", 4321) in {CRASHED, 4321}
             leaving.socket.transport.abort()
             assert await staying.is_alive()
             cluster.redis.start()
