@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.soak import Sample, verdict
-from benchmarks.soak_users import Counts
+from .soak.__main__ import Sample, verdict
+from .soak.users import Counts
 
 _ROOT = Path(__file__).parent.parent
 _RIGHT = {"members": 0, "crashes": 5, "cancelled": 1, "unexpected": 0, "examples": []}
@@ -19,7 +19,7 @@ def test_short_form() -> None:
     """A few users of a real server find nothing wrong in some seconds, and the script ends."""
     options = ["--sockets", "5", "--streams", "4", "--minutes", "0.1"]
     ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.soak", *options],
+        [sys.executable, "-m", "tests.soak", *options],
         cwd=_ROOT,
         capture_output=True,
         text=True,

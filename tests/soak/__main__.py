@@ -1,5 +1,5 @@
 """
-The command line `python -m benchmarks.soak`: many users of one server, for minutes.
+The command line `python -m tests.soak`: many users of one server, for minutes.
 
 Their streams echo, speak in groups, crash, close, flood, stall and send nonsense; their sockets
 come, go and vanish. Each user checks all that it hears. A line a second says how it goes, and a
@@ -24,7 +24,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from .soak_users import PATIENCE, Counts, User
+from .users import PATIENCE, Counts, User
 
 #: Actions of all streams in a second, if the server answers at once.
 _RATE = 300
@@ -101,8 +101,8 @@ async def _serving(kind: str) -> AsyncIterator[Server]:
         port = free.getsockname()[1]
     command = _COMMANDS[kind].format(port=port).split()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *command, "benchmarks.soak_app:application"),
-        cwd=Path(__file__).parent.parent,
+        *(sys.executable, "-m", *command, "tests.soak.application:application"),
+        cwd=Path(__file__).parent.parent.parent,
     )
     try:
         server = Server(process, port)
@@ -213,7 +213,7 @@ def verdict(
 
 def main() -> int:
     """Return 0 if all was right, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--sockets", type=int, default=200)
     parser.add_argument("--streams", type=int, default=10, help="of each socket, at most 100")
     parser.add_argument("--minutes", type=float, default=10)

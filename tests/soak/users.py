@@ -18,7 +18,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from .soak_app import CAPACITY, FILLING, MAX_SIZE, STALL_TIMEOUT
+from .application import CAPACITY, FILLING, MAX_SIZE, STALL_TIMEOUT
 
 #: Seconds that an answer may take before it counts as missing.
 PATIENCE = 60

@@ -8,7 +8,7 @@ import logging
 import sys
 from typing import Any
 
-from . import settings
+from benchmarks import settings
 
 settings.configure()
 

@@ -1,0 +1,1 @@
+"""Many users of one server, for minutes: `python -m tests.soak`."""
