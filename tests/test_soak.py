@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .soak.__main__ import Sample, verdict
-from .soak.users import Counts
+from .soak.counts import Counts
 
 _ROOT = Path(__file__).parent.parent
 _RIGHT = {"members": 0, "crashes": 5, "cancelled": 1, "unexpected": 0, "examples": []}

@@ -24,7 +24,8 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from .users import PATIENCE, Counts, User
+from .counts import PATIENCE, Counts
+from .users import User
 
 #: Actions of all streams in a second, if the server answers at once.
 _RATE = 300
@@ -214,7 +215,7 @@ def verdict(
 def main() -> int:
     """Return 0 if all was right, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--sockets", type=int, default=200)
+    parser.add_argument("--sockets", type=int, default=200, help="users, who have two each")
     parser.add_argument("--streams", type=int, default=10, help="of each socket, at most 100")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--server", choices=sorted(_COMMANDS), default="uvicorn")
