@@ -46,11 +46,6 @@ class StreamClosed(StreamError):
 
     _what = "is closed"
 
-    @property
-    def ok(self) -> bool:
-        """Whether the code says that nothing went wrong: 1000, 1001 or an application's own."""
-        return self.code in (1000, 1001) or self.code >= 3000
-
 
 class FrameRefused(StreamError):
     """The server has answered a frame of the stream with an error; it doesn't say which frame."""

@@ -2,7 +2,7 @@
 
 from websockets.exceptions import ConnectionClosed
 
-from channels_demultiplexer.client import StreamRefused, connect
+from channels_demultiplexer.client import StreamError, connect
 
 
 async def talk(uri: str, origin: str) -> None:
@@ -24,9 +24,9 @@ async def listen(uri: str, origin: str) -> None:
             async with socket.stream("room/5/") as room:
                 async for value in room:
                     print(value)
-            print("the room has closed with", room.close_code)
-        except StreamRefused as refused:
-            print("not let in:", refused.code, refused.reason)
+            print("the room has closed")
+        except StreamError as error:
+            print(error)  # it was refused, or has closed with another code than 1000
         except ConnectionClosed:
             continue  # connect again
         return
