@@ -145,11 +145,12 @@ class Connection(ClientConnection):
                 await asyncio.sleep(0)  # its reader's turn: one that keeps up loses nothing
 
     def _begin(self, stream: Stream) -> None:
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._listen())
-        elif self._listening.done():
+        if self._listening is not None and self._listening.done():
             raise self._listening.result()
         self._streams[stream.name] = stream
+        # Not before: an eager task may have ended already, and have told all streams.
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
 
     def _control(self, name: str, event: str, **fields: Any) -> str:
         """Write a control frame that the server will take, or raise what it would answer."""
