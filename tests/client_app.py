@@ -17,7 +17,7 @@ from channels_demultiplexer.router import AsyncSocketRouterConsumer
 
 
 class Where(AsyncJsonWebsocketConsumer):
-    """Says its query, then crashes where that says so."""
+    """Says its query, and the code that it is left with."""
 
     async def connect(self) -> None:
         await self.accept()

@@ -18,7 +18,6 @@ from .servers import ROOT
 DATA = (
     "channels_demultiplexer/py.typed",
     "channels_demultiplexer/static/channels_demultiplexer/a_test.js",
-    "channels_demultiplexer/templates/channels_demultiplexer/a_test.html",
 )
 
 
@@ -54,7 +53,7 @@ def metadata(wheel: Path) -> email.message.Message:
 
 
 def test_files(wheel: Path) -> None:
-    """The wheel has the package with its type marker, static files and templates, and no more."""
+    """The wheel has the package with its type marker and static files, and no more."""
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert names.issuperset(DATA)

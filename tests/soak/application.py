@@ -8,21 +8,20 @@ import logging
 import sys
 from typing import Any
 
-from benchmarks import settings
-
-settings.configure()
-
-from channels.db import aclose_old_connections  # noqa: E402 - consumers need the settings
-from channels.generic.websocket import (  # noqa: E402
+from channels.db import aclose_old_connections
+from channels.generic.websocket import (
     AsyncJsonWebsocketConsumer,
     AsyncWebsocketConsumer,
     JsonWebsocketConsumer,
 )
-from channels.layers import InMemoryChannelLayer, channel_layers  # noqa: E402
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-from django.urls import path  # noqa: E402
+from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import path
 
-from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer  # noqa: E402
+from ..asgi_app import Room  # which sets Django up
+
+# isort: split
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
 #: Frames that may wait for a child.
 CAPACITY = 20
@@ -98,25 +97,6 @@ class Sync(Alone, JsonWebsocketConsumer):
 
     def receive_json(self, content: Any, **kwargs: Any) -> None:
         self.send_json(content)
-
-
-class Room(AsyncJsonWebsocketConsumer):
-    """Passes what it gets to all in its room."""
-
-    async def connect(self) -> None:
-        self.room = f"room.{self.scope['url_route']['kwargs']['room']}"
-        await self.channel_layer.group_add(self.room, self.channel_name)
-        await self.accept()
-
-    async def disconnect(self, code: int) -> None:
-        await self.channel_layer.group_discard(self.room, self.channel_name)
-
-    async def receive_json(self, content: Any, **kwargs: Any) -> None:
-        await self.channel_layer.group_send(self.room, {"type": "said", "said": content})
-
-    async def said(self, event: dict[str, Any]) -> None:
-        """Send on what somebody said."""
-        await self.send_json(event["said"])
 
 
 class Crasher(Alone, AsyncJsonWebsocketConsumer):
