@@ -114,7 +114,7 @@ class Streams(WebsocketDemultiplexer):
         "closer": Closer,
         "refuser": Refuser,
         "crasher": Crasher,
-        "stuck": Stuck,
+        "stuck": child(Stuck.as_asgi(), consumer_close_timeout=0.1),
         "random": Random,
         "census": Census,
         "room/<str:room>/": Room,

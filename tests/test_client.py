@@ -387,6 +387,45 @@ async def test_iteration_ends_with_the_socket(server: Server) -> None:
         assert await rest(echo) == []
 
 
+# Credit.
+
+
+async def test_credit_holds_up_its_own_stream(server: Server) -> None:
+    """A consumer that takes nothing is sent what may wait for it; other streams go on."""
+    async with connected(server) as socket:
+        stuck = await socket.stream("stuck")
+        sent = 0
+
+        async def flood() -> None:
+            nonlocal sent
+            for number in range(1000):
+                await stuck.send_json(number)
+                sent += 1
+
+        flooding = asyncio.create_task(flood())
+        for _ in range(5):
+            await is_alive(socket)
+        assert sent == 100
+        await stuck.close()
+        with pytest.raises(StreamClosed):
+            await flooding
+        assert stuck.close_code == 1000  # and not 1013
+        assert await rest(stuck) == []  # and no 429
+
+
+async def test_credit_is_granted_as_the_consumer_takes(server: Server) -> None:
+    """Any number of messages goes to a consumer that takes them, in order."""
+    async with connected(server) as socket, socket.stream("echo") as echo:
+
+        async def send() -> None:
+            for number in range(1000):
+                await echo.send_json(number)
+
+        sending = asyncio.create_task(send())
+        assert [await echo.recv_json() for _ in range(1000)] == list(range(1000))
+        await sending
+
+
 # The mailbox.
 
 
