@@ -1,0 +1,8 @@
+/**
+ * The browser client of channels-demultiplexer: any number of WebSockets in one.
+ *
+ * @module
+ */
+
+export { Demultiplexer } from "./socket.js";
+export { Stream } from "./stream.js";

@@ -1,0 +1,343 @@
+/**
+ * The life of a stream: when it opens, what it may send, how it ends.
+ *
+ * | phase | leaves it |
+ * |---|---|
+ * | `AWAY`: no `open` is out on this connection | by its `open` (`ASKED`); by `close()` where nothing waits (`ENDED`) |
+ * | `ASKED`: `open` is out | by its answer (`OPEN` or `ENDED`), the client's `close` (`LEAVING`), a loss (`AWAY`, or `ENDED` if it doesn't reopen) |
+ * | `OPEN`: the server has accepted | by the client's `close` (`LEAVING`), the server's (`ENDED`), a loss |
+ * | `LEAVING`: `close` is out | by its answer or a loss (`ENDED`) |
+ * | `ENDED` | never |
+ */
+
+import { byteLength } from "./frames.js";
+
+export const AWAY = 0;
+export const ASKED = 1;
+export const OPEN = 2;
+export const LEAVING = 3;
+export const ENDED = 4;
+
+/** How long a `close()` waits for frames that have no credit, in milliseconds. */
+const CLOSE_TIMEOUT = 5000;
+
+/**
+ * A message that waits.
+ *
+ * @typedef {{message: string | Uint8Array | Blob, size: number}} Entry
+ */
+
+/**
+ * What is sent as `query` with each `open`.
+ *
+ * @typedef {string | Promise<string> | (() => string | Promise<string>)} Query
+ */
+
+/**
+ * @typedef {object} LifeOptions
+ * @property {string[]} [subprotocols]
+ * @property {Query} [query]
+ * @property {number} buffer the bytes that may wait while the stream isn't open.
+ * @property {boolean} reopen whether the stream outlives its connection.
+ */
+
+/**
+ * What a life needs of its socket.
+ *
+ * @typedef {object} Link
+ * @property {import("./frames.js").Codec} codec
+ * @property {import("./socket.js").Clock} clock
+ * @property {() => boolean} ready whether the connection takes data now.
+ * @property {(message: Entry["message"], stream: string) => void} transmit
+ * @property {(life: Life, fields: object) => void} ask send `open`, and count the life.
+ * @property {(life: Life) => void} forget
+ */
+
+/**
+ * Whom a life tells.
+ *
+ * @typedef {object} Face
+ * @property {() => void} onOpen
+ * @property {(data: string | ArrayBuffer, json: boolean) => void} onData
+ * @property {() => void} onLoss
+ * @property {(status: number, error: string) => void} onRefusal
+ * @property {(code: number, reason: string, wasClean: boolean, failed: boolean) => void} onEnd
+ */
+
+export class Life {
+  phase = AWAY;
+  /** Whether an `open` is out that has not been answered. */
+  asking = false;
+  /** How many data frames may go out. */
+  credit = 0;
+  /** The bytes of what waits, and of what was sent when it was too late. */
+  bufferedAmount = 0;
+  protocol = "";
+  /** Milliseconds from the last `open` to its answer; NaN before. */
+  roundTrip = NaN;
+
+  /** @type {Entry[]} */
+  #queue = [];
+  /** How many data frames have gone out since the last `open`. */
+  #sent = 0;
+  #askedAt = 0;
+  /**
+   * What came before the answer to `open`, as an eager child may send. It is what such a child
+   * sends in one round trip, because one that has not accepted yet can't send.
+   *
+   * @type {[string | ArrayBuffer, boolean][]}
+   */
+  #early = [];
+  /**
+   * What `close()` was called with.
+   *
+   * @type {{code: number, reason: string} | null}
+   */
+  #leave = null;
+  /** @type {any} */
+  #timer;
+  /** Identifies the connection that a pending query is for. */
+  #turn = {};
+  #options;
+  #link;
+  #face;
+
+  /**
+   * @param {string} name
+   * @param {LifeOptions} options
+   * @param {Link} link
+   * @param {Face} face
+   */
+  constructor(name, options, link, face) {
+    this.name = name;
+    this.#options = options;
+    this.#link = link;
+    this.#face = face;
+  }
+
+  /** The `readyState`. */
+  get readyState() {
+    if (this.phase === ENDED) return WebSocketState.CLOSED;
+    if (this.#leave) return WebSocketState.CLOSING;
+    return this.phase === OPEN ? WebSocketState.OPEN : WebSocketState.CONNECTING;
+  }
+
+  // What the application does.
+
+  /**
+   * Send a message, or keep it until it can be sent.
+   *
+   * @param {string | ArrayBuffer | ArrayBufferView | Blob} data
+   * @param {boolean} [json]
+   * @returns {Entry | undefined}
+   */
+  send(data, json) {
+    const size =
+      typeof data === "string" ? byteLength(data) : data instanceof Blob ? data.size : data.byteLength;
+    const state = this.readyState;
+    if (state === WebSocketState.CONNECTING) {
+      const { buffer } = this.#options;
+      if (!buffer) throw new DOMException("the stream is not open", "InvalidStateError");
+      if (this.bufferedAmount + size > buffer) {
+        throw new DOMException(
+          `a message of ${size} bytes does not fit: ${this.bufferedAmount} of ${buffer} wait already`,
+          "QuotaExceededError",
+        );
+      }
+    }
+    this.bufferedAmount += size;
+    if (state >= WebSocketState.CLOSING) return undefined;
+    const entry = { message: this.#link.codec.data(this.name, data, json), size };
+    this.#queue.push(entry);
+    this.flush();
+    return entry;
+  }
+
+  /**
+   * Whether a message still waits.
+   *
+   * @param {Entry} entry
+   */
+  holds(entry) {
+    return this.#queue.includes(entry);
+  }
+
+  /**
+   * Take back a message, if it still waits.
+   *
+   * @param {Entry} entry
+   */
+  cancel(entry) {
+    const index = this.#queue.indexOf(entry);
+    if (index < 0) return;
+    this.#queue.splice(index, 1);
+    this.bufferedAmount -= entry.size;
+    this.#leaveIfEmpty();
+  }
+
+  /**
+   * Leave, once what waits has been sent, or after `CLOSE_TIMEOUT`.
+   *
+   * @param {number} code
+   * @param {string} reason
+   */
+  close(code, reason) {
+    if (this.#leave || this.phase === ENDED) return;
+    this.#leave = { code, reason };
+    if (this.#queue.length) {
+      this.#timer = this.#link.clock.setTimeout(() => {
+        this.#queue = [];
+        this.#leaveIfEmpty();
+      }, CLOSE_TIMEOUT);
+    }
+    this.#leaveIfEmpty();
+  }
+
+  /** Send what may be sent. */
+  flush() {
+    while (this.phase === OPEN && this.#queue.length && this.credit > 0 && this.#link.ready()) {
+      const { message, size } = /** @type {Entry} */ (this.#queue.shift());
+      this.bufferedAmount -= size;
+      this.credit -= 1;
+      this.#sent += 1;
+      this.#link.transmit(message, this.name);
+    }
+    this.#leaveIfEmpty();
+  }
+
+  #leaveIfEmpty() {
+    const leave = this.#leave;
+    if (!leave || this.#queue.length) return;
+    if (this.phase === AWAY) {
+      queueMicrotask(() => this.end(leave.code, leave.reason, true));
+    } else if (this.phase < LEAVING) {
+      this.phase = LEAVING;
+      this.#link.transmit(this.#link.codec.control(this.name, "close", leave), this.name);
+    }
+  }
+
+  // What the socket does.
+
+  /** Open the stream on a connection that has just opened, or is open. */
+  open() {
+    const turn = (this.#turn = {});
+    /** @param {string} [query] */
+    const ask = (query) => {
+      // Meanwhile the connection may have gone, or the application may have left.
+      if (turn !== this.#turn || this.phase !== AWAY) return;
+      if (this.#leave && !this.#queue.length) return;
+      this.phase = ASKED;
+      this.asking = true;
+      this.#sent = 0;
+      this.#askedAt = this.#link.clock.now();
+      this.#link.ask(this, { subprotocols: this.#options.subprotocols, query, credit: true });
+    };
+    /** @param {unknown} error */
+    const fail = (error) => {
+      if (turn === this.#turn) this.end(4400, `the query failed: ${error}`, false);
+    };
+    try {
+      const { query } = this.#options;
+      const value = typeof query === "function" ? query() : query;
+      if (typeof value === "object") value.then(ask, fail);
+      else ask(value);
+    } catch (error) {
+      // Not at once: whoever makes a stream shall be able to listen to it first.
+      queueMicrotask(() => fail(error));
+    }
+  }
+
+  /**
+   * The server accepts.
+   *
+   * @param {{subprotocol?: string | null, credit?: number}} answer without `credit`, the server
+   *   does not count.
+   */
+  opened({ subprotocol, credit = Infinity }) {
+    this.asking = false;
+    if (this.phase !== ASKED && this.phase !== OPEN) return;
+    // The count begins with the `open` that is answered, and so does that of what was sent.
+    this.credit = credit - this.#sent;
+    if (this.phase === ASKED) {
+      this.phase = OPEN;
+      this.protocol = subprotocol ?? "";
+      this.roundTrip = this.#link.clock.now() - this.#askedAt;
+      if (!this.#leave) this.#face.onOpen();
+      for (const early of this.#early.splice(0)) this.received(...early);
+    }
+    this.flush();
+  }
+
+  /**
+   * The server grants more credit.
+   *
+   * @param {number} credit
+   */
+  granted(credit) {
+    if (this.phase !== OPEN) return;
+    this.credit += credit;
+    this.flush();
+  }
+
+  /**
+   * The child has sent a message.
+   *
+   * @param {string | ArrayBuffer} data
+   * @param {boolean} json
+   */
+  received(data, json) {
+    if (this.phase === ASKED) this.#early.push([data, json]);
+    else if (this.phase === OPEN && !this.#leave) this.#face.onData(data, json);
+  }
+
+  /**
+   * The server has refused a frame of this stream.
+   *
+   * @param {number} status
+   * @param {string} error
+   */
+  refused(status, error) {
+    this.#face.onRefusal(status, error);
+  }
+
+  /** The connection is lost. */
+  lost() {
+    this.#turn = {};
+    if (this.phase === AWAY || this.phase === ENDED) return;
+    this.#early = [];
+    this.asking = false;
+    this.credit = 0;
+    if (this.phase === LEAVING || !this.#options.reopen) {
+      this.end(1006, "", false);
+      return;
+    }
+    this.phase = AWAY;
+    if (!this.#options.buffer) {
+      this.#queue = [];
+      this.bufferedAmount = 0;
+    }
+    this.#face.onLoss();
+    this.#leaveIfEmpty();
+  }
+
+  /**
+   * The stream has ended for good.
+   *
+   * @param {number} code
+   * @param {string} reason
+   * @param {boolean} wasClean
+   */
+  end(code, reason, wasClean) {
+    if (this.phase === ENDED) return;
+    this.phase = ENDED;
+    this.asking = false;
+    this.credit = 0;
+    this.#queue = [];
+    this.#link.clock.clearTimeout(this.#timer);
+    this.#link.forget(this);
+    this.#face.onEnd(code, reason, wasClean, !wasClean && !this.#leave);
+  }
+}
+
+/** The values of `readyState`. */
+export const WebSocketState = /** @type {const} */ ({ CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });

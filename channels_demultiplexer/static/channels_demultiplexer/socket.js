@@ -1,0 +1,532 @@
+import { backoff } from "./backoff.js";
+import { closeEvent, event, Target } from "./events.js";
+import { Codec, isName } from "./frames.js";
+import { Life, LEAVING, WebSocketState } from "./life.js";
+import { onWake } from "./page.js";
+import { checkClose, Stream } from "./stream.js";
+
+/** The WebSocket subprotocol that stands for version 1 of the protocol. */
+const SUBPROTOCOL = "channels-demultiplexer.v1";
+
+/** The bytes that may wait for a stream that isn't open, where nothing else is said. */
+const BUFFER = 1 << 20;
+
+/**
+ * What is known of time, replaceable by tests.
+ *
+ * @typedef {object} Clock
+ * @property {() => number} now milliseconds since any time; also those while a machine sleeps.
+ * @property {(callback: () => void, delay: number) => any} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ */
+
+/**
+ * @typedef {object} DemultiplexerOptions
+ * @property {Partial<import("./frames.js").Keys>} [keys] the keys of frames, as the server's settings
+ *   have them.
+ * @property {string[]} [protocols] the subprotocols to offer; by default `channels-demultiplexer.v1`.
+ * @property {number} [minDelay] the longest wait before the first attempt to reconnect, in
+ *   milliseconds; doubles with each attempt; 500 by default.
+ * @property {number} [maxDelay] the longest wait of all, in milliseconds; 30000 by default.
+ * @property {number} [minUptime] how long a connection lasts, in milliseconds, before its loss counts
+ *   as a first one; 5000 by default.
+ * @property {number} [handshakeTimeout] how long a handshake may take, in milliseconds; 10000 by
+ *   default.
+ * @property {number} [heartbeat] the silence after which a `ping` is sent, in milliseconds; 30000 by
+ *   default.
+ * @property {number} [pongTimeout] how long any answer to it may take, in milliseconds; 10000 by
+ *   default.
+ * @property {typeof WebSocket} [WebSocket] the class to connect with.
+ * @property {Clock} [clock]
+ * @property {() => number} [random] a number from 0 to 1.
+ */
+
+/**
+ * @typedef {object} StreamOptions
+ * @property {string[]} [subprotocols] what the consumer may select from.
+ * @property {import("./life.js").Query} [query] the consumer's query string, without `?`, or what
+ *   returns it: asked anew at each opening. By default that of the name, or of the socket.
+ * @property {number} [buffer] how many bytes may wait while the stream isn't open; 1048576 by default.
+ *   With 0 nothing is kept, and `send()` throws then.
+ */
+
+/**
+ * - `connecting`: the handshake is under way.
+ * - `open`: the connection is there.
+ * - `reconnecting`: it was lost, or the handshake failed; waits for the next attempt.
+ * - `closed`: for good.
+ *
+ * @typedef {"connecting" | "open" | "reconnecting" | "closed"} SocketState
+ */
+
+/** What a socket hears of while it has been dropped: a socket that closes early says so. */
+const deaf = () => {};
+
+/**
+ * One WebSocket that carries any number of streams, and is replaced where it is lost.
+ *
+ * @fires connecting when an attempt begins.
+ * @fires open when a connection is there.
+ * @fires reconnecting when it is lost, or an attempt has failed: has `attempt` (from 1), `delay`
+ *   (milliseconds until it begins), `code` and `reason`.
+ * @fires close a `CloseEvent`, when the socket has ended for good: by `close()`, or because the server
+ *   closed it with a code from 4400 to 4499.
+ * @fires refused when the server has refused a frame: has `status`, `error` and `stream` (the name, or
+ *   undefined).
+ * @fires frame for each message that passes: has `direction` (`"in"` or `"out"`), `stream` (the name,
+ *   or undefined) and `data` (the message: a string, an ArrayBuffer, a Uint8Array or a Blob).
+ */
+export class Demultiplexer extends Target {
+  /** @type {SocketState} */
+  #state = "connecting";
+  #attempt = 0;
+  /** @type {WebSocket | undefined} */
+  #socket;
+  /** When the connection was made. */
+  #openedAt = 0;
+  /** When the last message came. */
+  #heardAt = 0;
+  /**
+   * When the ping went out that has not been answered by anything; null where there is none.
+   *
+   * @type {number | null}
+   */
+  #pingedAt = null;
+  #roundTrip = NaN;
+  /**
+   * The timer of the state: the handshake's, the wait's or the heartbeat's.
+   *
+   * @type {any}
+   */
+  #timer;
+  #unwatch;
+  #labels = 0;
+  /**
+   * All streams that have not ended, in the order in which they were made.
+   *
+   * @type {Map<Life, Stream>}
+   */
+  #streams = new Map();
+  /**
+   * The lives of each name that the server has begun, or will, on this connection, and whose `close`
+   * has not come. It answers in order, so that a frame is about the first of them.
+   *
+   * @type {Map<string, Life[]>}
+   */
+  #lives = new Map();
+  #options;
+  #codec;
+  /** @type {import("./life.js").Link} */
+  #link;
+
+  /**
+   * Connect.
+   *
+   * @param {string | URL} url relative to the page; `http` stands for `ws`, and `https` for `wss`.
+   * @param {DemultiplexerOptions} [options]
+   * @throws {DOMException} as `new WebSocket()`.
+   */
+  constructor(url, options = {}) {
+    super();
+    const absolute = new URL(url, globalThis.location?.href);
+    absolute.protocol = absolute.protocol.replace("http", "ws");
+    /** The address, as a WebSocket has it. */
+    this.url = absolute.href;
+    const clock = options.clock ?? {
+      // Not performance.now(), which may stand still while the machine sleeps.
+      now: () => Date.now(),
+      setTimeout: (callback, delay) => setTimeout(callback, delay),
+      clearTimeout: (timer) => clearTimeout(timer),
+    };
+    this.#options = {
+      protocols: [SUBPROTOCOL],
+      minDelay: 500,
+      maxDelay: 30000,
+      minUptime: 5000,
+      handshakeTimeout: 10000,
+      heartbeat: 30000,
+      pongTimeout: 10000,
+      WebSocket: globalThis.WebSocket,
+      random: Math.random,
+      ...options,
+      clock,
+    };
+    this.#codec = new Codec({
+      stream: "stream",
+      payload: "payload",
+      text: "text",
+      event: "event",
+      ...options.keys,
+    });
+    this.#link = {
+      codec: this.#codec,
+      clock,
+      ready: () => this.#check(),
+      transmit: (message, stream) => this.#transmit(message, stream),
+      ask: (life, fields) => {
+        this.#count(life);
+        this.#transmit(this.#codec.control(life.name, "open", fields), life.name);
+      },
+      forget: (life) => this.#streams.delete(life),
+    };
+    this.#unwatch = onWake(() => this.#wake());
+    this.#connect();
+  }
+
+  /** @returns {SocketState} */
+  get state() {
+    return this.#state;
+  }
+
+  /** Milliseconds from the last ping to its pong; `NaN` before. */
+  get roundTrip() {
+    return this.#roundTrip;
+  }
+
+  /** The streams that have not ended, in the order in which they were made. */
+  get streams() {
+    return this.#streams.values();
+  }
+
+  /**
+   * Return the stream of a name: a new one, unless there is one that isn't closing.
+   *
+   * @param {string} name `path[?query][#label]`, 1 to 255 bytes of UTF-8.
+   * @param {StreamOptions} [options] count where the stream is a new one.
+   * @throws {DOMException} `SyntaxError` if the name can't be one.
+   */
+  stream(name, { subprotocols, query, buffer = BUFFER } = {}) {
+    const known = this.#find(name);
+    if (known) return known;
+    if (!isName(name)) throw new DOMException(`${name} has no 1 to 255 bytes`, "SyntaxError");
+    const url = new URL(`/${name}`, this.url).href;
+    const options = { subprotocols, query, buffer, reopen: true };
+    return new Stream(this.#link, name, options, url, (life, stream) => this.#add(life, stream));
+  }
+
+  /**
+   * Return a class to be given to libraries that want to make a `WebSocket`. Its instances are
+   * streams, each under a label of its own. As a WebSocket does, they end with 1006 when the
+   * connection is lost, and keep nothing that is sent before they are open.
+   *
+   * @returns {{new (url: string | URL, protocols?: string | string[]): Stream} & Omit<typeof Stream, "prototype">}
+   */
+  webSocketClass() {
+    const base = this.url;
+    const link = this.#link;
+    /** @param {string} path */
+    const label = (path) => {
+      let name;
+      do name = `${path}#${++this.#labels}`;
+      while (this.#find(name));
+      return name;
+    };
+    /** @param {Life} life @param {Stream} stream */
+    const add = (life, stream) => this.#add(life, stream);
+    return class extends Stream {
+      /**
+       * @param {string | URL} url of which the path is the stream's name, and the query the consumer's.
+       * @param {string | string[]} [protocols]
+       */
+      constructor(url, protocols = []) {
+        const { pathname, search, href } = new URL(url, base);
+        // Routing sees what a socket of this path would have; `?` and `#` would end a name's path.
+        const path = pathname.slice(1).replace(/(%(?!3f|23)[\da-f]{2})+/gi, decodeURIComponent);
+        const options = {
+          subprotocols: [protocols].flat(),
+          query: search.slice(1),
+          buffer: 0,
+          reopen: false,
+        };
+        super(link, label(path || "/"), options, href, add);
+      }
+    };
+  }
+
+  /**
+   * Replace the connection at once; where there is none, do not wait for the next attempt.
+   *
+   * @throws {DOMException} `InvalidStateError` if the socket has been closed.
+   */
+  reconnect() {
+    if (this.#state === "closed") throw new DOMException("the socket is closed", "InvalidStateError");
+    if (this.#state !== "reconnecting") this.#lose(1006, "replaced");
+    this.#connect();
+  }
+
+  /**
+   * Close the socket and all streams, for good.
+   *
+   * @param {number} [code] 1000 (the default), or 3000 to 4999.
+   * @param {string} [reason] at most 123 bytes of UTF-8.
+   * @throws {DOMException} as `Stream.close()`.
+   */
+  close(code = 1000, reason = "") {
+    checkClose(code, reason);
+    if (this.#state === "closed") return;
+    this.#drop(code, reason);
+    this.#end(code, reason);
+  }
+
+  // The connection.
+
+  #connect() {
+    const socket = new this.#options.WebSocket(this.url, this.#options.protocols);
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.#opened();
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = ({ code, reason }) => this.#lose(code, reason);
+    socket.onerror = deaf;
+    this.#enter("connecting", this.#options.handshakeTimeout, new Event("connecting"));
+  }
+
+  #opened() {
+    this.#openedAt = this.#heardAt = this.#options.clock.now();
+    this.#pingedAt = null;
+    this.#enter("open", this.#options.heartbeat, new Event("open"));
+    for (const life of [...this.#streams.keys()]) life.open();
+  }
+
+  /**
+   * Give up the connection, without waiting for its end.
+   *
+   * @param {number} [code]
+   * @param {string} [reason]
+   */
+  #drop(code, reason) {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = deaf;
+    socket.close(code, reason);
+  }
+
+  /**
+   * The connection is lost, or was not made.
+   *
+   * @param {number} code
+   * @param {string} reason
+   */
+  #lose(code, reason) {
+    this.#drop();
+    if (code >= 4400 && code < 4500) {
+      this.#end(code, reason);
+      return;
+    }
+    const { clock, minUptime, random } = this.#options;
+    if (this.#state === "open" && clock.now() - this.#openedAt >= minUptime) this.#attempt = 0;
+    const attempt = ++this.#attempt;
+    const delay = backoff(attempt, this.#options, random);
+    this.#lives.clear();
+    const lives = [...this.#streams.keys()];
+    this.#enter("reconnecting", delay, event("reconnecting", { attempt, delay, code, reason }));
+    for (const life of lives) life.lost();
+  }
+
+  /**
+   * The socket has ended for good.
+   *
+   * @param {number} code
+   * @param {string} reason
+   */
+  #end(code, reason) {
+    this.#unwatch();
+    this.#lives.clear();
+    const lives = [...this.#streams.keys()];
+    this.#enter("closed", 0, closeEvent(code, reason, true));
+    for (const life of lives) life.end(code, reason, true);
+  }
+
+  /**
+   * The one place where the state changes.
+   *
+   * @param {SocketState} state
+   * @param {number} limit how long it lasts at most, in milliseconds; a closed socket has none.
+   * @param {Event} change
+   */
+  #enter(state, limit, change) {
+    this.#state = state;
+    this.#schedule(limit);
+    this.dispatchEvent(change);
+  }
+
+  /** @param {number} delay */
+  #schedule(delay) {
+    const { clock } = this.#options;
+    clock.clearTimeout(this.#timer);
+    if (this.#state !== "closed") this.#timer = clock.setTimeout(() => this.#tick(), delay);
+  }
+
+  /** The time of the state is over. */
+  #tick() {
+    if (this.#state === "connecting") this.#lose(1006, "the handshake took too long");
+    else if (this.#state === "reconnecting") this.#connect();
+    else this.#check();
+  }
+
+  /** The page has the network again, or is visible: nothing that was true before need be. */
+  #wake() {
+    if (this.#state === "reconnecting") this.#connect();
+    else if (this.#check()) this.#ping();
+  }
+
+  // Whether it lives.
+
+  /**
+   * Whether data may go out: not where the connection may be dead. Time that has passed counts,
+   * because timers do not run in a machine that sleeps, and late in a hidden page.
+   *
+   * @returns {boolean}
+   */
+  #check() {
+    if (this.#state !== "open") return false;
+    const { clock, heartbeat, pongTimeout } = this.#options;
+    const now = clock.now();
+    if (this.#pingedAt !== null) {
+      const rest = this.#pingedAt + pongTimeout - now;
+      if (rest <= 0) this.#lose(1006, "no answer to a ping");
+      else this.#schedule(rest);
+      return false;
+    }
+    const rest = this.#heardAt + heartbeat - now;
+    if (rest <= 0) this.#ping();
+    else this.#schedule(rest);
+    return rest > 0;
+  }
+
+  #ping() {
+    this.#pingedAt = this.#options.clock.now();
+    this.#transmit(this.#codec.ping(this.#pingedAt), undefined);
+    this.#schedule(this.#options.pongTimeout);
+  }
+
+  // Frames.
+
+  /**
+   * @param {string | Uint8Array | Blob} message
+   * @param {string | undefined} stream
+   */
+  #transmit(message, stream) {
+    this.#socket?.send(/** @type {any} */ (message));
+    this.#show("out", stream, message);
+  }
+
+  /**
+   * @param {"in" | "out"} direction
+   * @param {string | undefined} stream
+   * @param {string | ArrayBuffer | Uint8Array | Blob} data
+   */
+  #show(direction, stream, data) {
+    if (this.wants("frame")) this.dispatchEvent(event("frame", { direction, stream, data }));
+  }
+
+  /** @param {string | ArrayBuffer} message */
+  #receive(message) {
+    this.#heardAt = this.#options.clock.now();
+    const frame = this.#codec.read(message);
+    this.#show("in", frame.stream, message);
+    this.#handle(frame);
+    if (this.#pingedAt === null) return;
+    // Any message is a sign of life, and what has waited for one can go.
+    this.#pingedAt = null;
+    this.#check();
+    for (const life of [...this.#streams.keys()]) life.flush();
+  }
+
+  /** @param {import("./frames.js").Frame} frame */
+  #handle(frame) {
+    const { stream = "", event: kind, data, fields = {} } = frame;
+    const lives = this.#lives.get(stream) ?? [];
+    const [life] = lives;
+    if (data !== undefined) life?.received(data, Boolean(frame.json));
+    else if (kind === "open") this.#answer(life, stream, fields);
+    else if (kind === "credit") life?.granted(fields.credit);
+    else if (kind === "close") this.#close(life, fields.code, fields.reason, true);
+    else if (kind === "error") this.#refuse(lives, frame);
+    else if (kind === "pong") {
+      this.#roundTrip = this.#heardAt - this.#codec.payload(frame);
+    }
+  }
+
+  /**
+   * @param {Life | undefined} life
+   * @param {string} stream
+   * @param {any} fields
+   */
+  #answer(life, stream, fields) {
+    if (life) {
+      life.opened(fields);
+      return;
+    }
+    // An eager stream had ended before our `open` came, which has opened it again after we took
+    // its end for the answer. Nobody wants it now.
+    const stranger = new Life(stream, { buffer: 0, reopen: false }, this.#link, nobody);
+    stranger.phase = LEAVING;
+    this.#count(stranger);
+    this.#transmit(this.#codec.control(stream, "close", {}), stream);
+  }
+
+  /**
+   * @param {Life | undefined} life
+   * @param {number} code
+   * @param {string} reason
+   * @param {boolean} wasClean
+   */
+  #close(life, code, reason, wasClean) {
+    if (!life) return;
+    const lives = this.#lives.get(life.name) ?? [];
+    lives.splice(lives.indexOf(life), 1);
+    if (!lives.length) this.#lives.delete(life.name);
+    life.end(code, reason, wasClean);
+  }
+
+  /**
+   * An error frame. One that refuses an `open` ends that life; there will be no other answer. A 409
+   * never does: it answers a `close`, or data, that has crossed the stream's end.
+   *
+   * @param {Life[]} lives
+   * @param {import("./frames.js").Frame} frame
+   */
+  #refuse(lives, frame) {
+    const { stream } = frame;
+    const { status } = /** @type {any} */ (frame.fields);
+    const error = this.#codec.payload(frame)?.error;
+    this.dispatchEvent(event("refused", { status, error, stream }));
+    const asking = status === 409 ? undefined : lives.find((life) => life.asking);
+    (asking ?? lives[0])?.refused(status, error);
+    this.#close(asking, 4000 + status, error, false);
+  }
+
+  // The streams.
+
+  /** @param {string} name */
+  #find(name) {
+    for (const stream of this.#streams.values()) {
+      if (stream.name === name && stream.readyState < WebSocketState.CLOSING) return stream;
+    }
+    return undefined;
+  }
+
+  /**
+   * @param {Life} life
+   * @param {Stream} stream
+   */
+  #add(life, stream) {
+    this.#streams.set(life, stream);
+    if (this.#state === "open") life.open();
+    else if (this.#state === "closed") {
+      queueMicrotask(() => life.end(1006, "the socket is closed", false));
+    }
+  }
+
+  /** @param {Life} life */
+  #count(life) {
+    const lives = this.#lives.get(life.name);
+    if (lives) lives.push(life);
+    else this.#lives.set(life.name, [life]);
+  }
+}
+
+/** @type {import("./life.js").Face} */
+const nobody = { onOpen() {}, onData() {}, onLoss() {}, onRefusal() {}, onEnd() {} };
