@@ -199,7 +199,8 @@ export class Demultiplexer extends Target {
     const known = this.#find(name);
     if (known) return known;
     if (!isName(name)) throw new DOMException(`${name} has no 1 to 255 bytes`, "SyntaxError");
-    const url = new URL(`/${name}`, this.url).href;
+    // The name "/" is the empty path.
+    const url = new URL(`${new URL(this.url).origin}/${name === "/" ? "" : name}`).href;
     const options = { subprotocols, query, buffer, reopen: true };
     return new Stream(this.#link, name, options, url, (life, stream) => this.#add(life, stream));
   }

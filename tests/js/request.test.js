@@ -1,0 +1,185 @@
+/** Requests to route-style consumers, and their pushes. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { accept, opened, fake, record, settled } from "./fakes.js";
+
+const answer = (wire, fields) =>
+  wire.say({ stream: "echo", payload: { route: "get", headers: {}, payload: null, status: 200, ...fields } });
+
+/** What has become of a promise. */
+async function outcome(promise) {
+  let found = "waits";
+  promise.then(
+    () => (found = "answered"),
+    (error) => (found = error.name),
+  );
+  await settled();
+  return found;
+}
+
+describe("a request", () => {
+  test("is answered by uuid, in any order", async () => {
+    const { stream, wire } = opened();
+    const requests = [stream.request("get", { id: 1 }), stream.request("get", undefined, { headers: { a: 1 } })];
+    const sent = wire.take().map(({ payload }) => payload);
+    assert.deepEqual(sent, [
+      { route: "get", uuid: "1", payload: { id: 1 } },
+      { route: "get", uuid: "2", headers: { a: 1 }, payload: null },
+    ]);
+    answer(wire, { uuid: "2", payload: "b" });
+    answer(wire, { uuid: "1", payload: "a", headers: { x: 1 } });
+    const [first, second] = await Promise.all(requests);
+    assert.deepEqual(first, { ok: true, status: 200, payload: "a", headers: { x: 1 }, route: "get", uuid: "1" });
+    assert.equal(second.payload, "b");
+  });
+
+  for (const [status, ok] of [[200, true], [204, true], [399, true], [400, false], [404, false], [500, false]]) {
+    test(`with status ${status} is ${ok ? "" : "not "}ok`, async () => {
+      const { stream, wire } = opened();
+      const request = stream.request("get");
+      answer(wire, { uuid: "1", status });
+      const found = await request;
+      assert.deepEqual([found.ok, found.status], [ok, status]);
+    });
+  }
+
+  test("goes by the name sendAndWait too", async () => {
+    const { stream, wire } = opened();
+    const request = stream.sendAndWait("get", { id: 1 }, { timeout: 5 });
+    assert.deepEqual(wire.take()[0].payload, { route: "get", uuid: "1", payload: { id: 1 } });
+    answer(wire, { uuid: "1" });
+    assert.equal((await request).ok, true);
+  });
+
+  test("is given up after its time", async () => {
+    const { stream, clock, wire } = opened();
+    const request = stream.request("get", null, { timeout: 5000 });
+    clock.pass(4999);
+    assert.equal(await outcome(request), "waits");
+    clock.pass(1);
+    assert.equal(await outcome(request), "TimeoutError");
+    answer(wire, { uuid: "1" });
+    assert.equal(clock.timers, 1);
+  });
+
+  test("is given up after 30 seconds where nothing else is said", async () => {
+    const { stream, clock, wire } = opened();
+    const request = stream.request("get");
+    clock.pass(29999);
+    wire.say({ event: "pong" });
+    assert.equal(await outcome(request), "waits");
+    clock.pass(1);
+    assert.equal(await outcome(request), "TimeoutError");
+  });
+
+  test("is given up when its signal aborts", async () => {
+    const { stream, clock } = opened();
+    const controller = new AbortController();
+    const request = stream.request("get", null, { signal: controller.signal });
+    controller.abort(new RangeError("enough"));
+    assert.equal(await outcome(request), "RangeError");
+    assert.equal(clock.timers, 1);
+  });
+
+  test("is not sent where its signal has aborted", async () => {
+    const { stream, wire } = opened();
+    assert.equal(await outcome(stream.request("get", null, { signal: AbortSignal.abort() })), "AbortError");
+    assert.deepEqual(wire.take(), []);
+  });
+
+  test("that has gone out is lost with the connection", async () => {
+    const { stream, wire } = opened();
+    const request = stream.request("get");
+    wire.end();
+    assert.equal(await outcome(request), "NetworkError");
+  });
+
+  test("that waits to go out outlives the connection", async () => {
+    const parts = opened({}, {}, { credit: 0 });
+    const request = parts.stream.request("get");
+    parts.wire.end();
+    assert.equal(await outcome(request), "waits");
+    parts.clock.pass(500);
+    const wire = parts.connect();
+    accept(wire, "echo", { credit: 1 });
+    assert.equal(wire.take()[1].payload.uuid, "1");
+    answer(wire, { uuid: "1" });
+    assert.equal((await request).ok, true);
+  });
+
+  test("that is given up while it waits is never sent", async () => {
+    const { stream, wire, clock } = opened({}, {}, { credit: 0 });
+    const request = stream.request("get", null, { timeout: 10 });
+    stream.send("1");
+    clock.pass(10);
+    assert.equal(await outcome(request), "TimeoutError");
+    assert.equal(stream.bufferedAmount, 1);
+    wire.say({ stream: "echo", event: "credit", credit: 5 });
+    assert.deepEqual(wire.take(), [{ stream: "echo", payload: 1 }]);
+  });
+
+  test("that is given up lets a close go on that waited for it", async () => {
+    const { stream, wire, clock } = opened({}, {}, { credit: 0 });
+    const request = stream.request("get", null, { timeout: 10 });
+    stream.close();
+    clock.pass(10);
+    assert.equal(await outcome(request), "TimeoutError");
+    assert.equal(wire.take()[0].event, "close");
+  });
+
+  for (const [how, end] of [
+    ["closes it", ({ wire }) => wire.say({ stream: "echo", event: "close", code: 1011, reason: "" })],
+    ["closes the socket", ({ wire }) => wire.end(4403)],
+    ["is told that the socket is closed", ({ client }) => client.close()],
+  ]) {
+    test(`is lost with its stream when the server ${how}`, async () => {
+      const parts = opened({}, {}, { credit: 1 });
+      const requests = [parts.stream.request("get"), parts.stream.request("get")];
+      end(parts);
+      assert.deepEqual(await Promise.all(requests.map(outcome)), ["NetworkError", "NetworkError"]);
+      assert.equal(parts.clock.timers, parts.client.state === "open" ? 1 : 0);
+    });
+  }
+
+  test("to a stream that is closed is refused", async () => {
+    const { stream } = opened();
+    stream.close();
+    assert.equal(await outcome(stream.request("get")), "NetworkError");
+  });
+
+  test("to a stream that keeps nothing is refused while away", async () => {
+    const { client, clock } = fake();
+    const stream = client.stream("echo", { buffer: 0 });
+    assert.equal(await outcome(stream.request("get")), "InvalidStateError");
+    assert.equal(clock.timers, 1);
+  });
+
+  test("to a stream that keeps nothing is lost with what waits", async () => {
+    const { stream, wire } = opened({}, { buffer: 0 }, { credit: 0 });
+    const request = stream.request("get");
+    wire.end();
+    assert.equal(await outcome(request), "NetworkError");
+  });
+
+  test("is answered as a message too", async () => {
+    const { stream, wire } = opened();
+    const events = record(stream, ["message", "push"]);
+    const request = stream.request("get");
+    answer(wire, { uuid: "1" });
+    await request;
+    answer(wire, { uuid: "unknown" });
+    assert.deepEqual(events.map(({ type }) => type), ["message", "message"]);
+  });
+});
+
+describe("a push", () => {
+  test("is a message with a route that answers nothing", () => {
+    const { stream, wire } = opened();
+    const events = record(stream, ["push"]);
+    wire.say({ stream: "echo", payload: { route: "news", headers: { a: 1 }, payload: [1] } });
+    for (const payload of [{ route: 1 }, null, "route", [], { payload: 1 }]) wire.say({ stream: "echo", payload });
+    assert.deepEqual(events.map((e) => [e.route, e.headers, e.payload]), [["news", { a: 1 }, [1]]]);
+  });
+});
