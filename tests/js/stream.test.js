@@ -352,6 +352,43 @@ describe("lives of one name", () => {
     assert.equal(after.credit, 3);
   });
 
+  test("the second begins when the close of the first has gone out, though that has to wait", () => {
+    const { stream, wire, client } = opened({}, {}, { credit: 0 });
+    stream.send("1");
+    stream.close();
+    const after = client.stream("echo");
+    after.send("2");
+    assert.deepEqual(wire.take(), []);
+    wire.say({ stream: "echo", event: "credit", credit: 1 });
+    assert.deepEqual(wire.take(), [data("echo", 1), closing("echo"), open("echo")]);
+    wire.say(closing("echo"));
+    accept(wire, "echo");
+    assert.deepEqual(wire.take(), [data("echo", 2)]);
+  });
+
+  test("the second begins when the server ends the first, whose close has to wait", () => {
+    const { stream, wire, client } = opened({}, {}, { credit: 0 });
+    stream.send("1");
+    stream.close();
+    const after = client.stream("echo");
+    wire.say(closing("echo", 1011));
+    assert.deepEqual(wire.take(), [open("echo")]);
+    accept(wire, "echo");
+    assert.equal(after.readyState, 1);
+  });
+
+  test("the second begins on a new connection after the first", () => {
+    const { client, connect } = fake();
+    const first = client.stream("echo");
+    first.send("1");
+    first.close();
+    client.stream("echo").send("2");
+    const wire = connect();
+    assert.deepEqual(wire.take(), [open("echo")]);
+    accept(wire, "echo");
+    assert.deepEqual(wire.take(), [data("echo", 1), closing("echo"), open("echo")]);
+  });
+
   test("a grant to the first is none to the second", () => {
     const { after, wire } = left();
     wire.say({ stream: "echo", event: "credit", credit: 5 });

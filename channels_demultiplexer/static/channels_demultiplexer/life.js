@@ -50,6 +50,7 @@ const CLOSE_TIMEOUT = 5000;
  * @property {() => boolean} ready whether the connection takes data now.
  * @property {(message: Entry["message"], stream: string) => void} transmit
  * @property {(life: Life, fields: object) => void} ask send `open`, and count the life.
+ * @property {(life: Life) => void} left the life's `close` has gone out: the name's next may begin.
  * @property {(life: Life) => void} forget
  */
 
@@ -96,8 +97,12 @@ export class Life {
   #leave = null;
   /** @type {any} */
   #timer;
-  /** Identifies the connection that a pending query is for. */
-  #turn = {};
+  /**
+   * Identifies the connection that a pending query is for; null before `open()`.
+   *
+   * @type {object | null}
+   */
+  #turn = null;
   #options;
   #link;
   #face;
@@ -213,13 +218,15 @@ export class Life {
     } else if (this.phase < LEAVING) {
       this.phase = LEAVING;
       this.#link.transmit(this.#link.codec.control(this.name, "close", leave), this.name);
+      this.#link.left(this);
     }
   }
 
   // What the socket does.
 
-  /** Open the stream on a connection that has just opened, or is open. */
+  /** Open the stream on this connection. Only the first call counts. */
   open() {
+    if (this.#turn) return;
     const turn = (this.#turn = {});
     /** @param {string} [query] */
     const ask = (query) => {
@@ -302,7 +309,7 @@ export class Life {
 
   /** The connection is lost. */
   lost() {
-    this.#turn = {};
+    this.#turn = null;
     if (this.phase === AWAY || this.phase === ENDED) return;
     this.#early = [];
     this.asking = false;

@@ -167,7 +167,11 @@ export class Demultiplexer extends Target {
         this.#count(life);
         this.#transmit(this.#codec.control(life.name, "open", fields), life.name);
       },
-      forget: (life) => this.#streams.delete(life),
+      left: (life) => this.#open(life.name),
+      forget: (life) => {
+        this.#streams.delete(life);
+        this.#open(life.name);
+      },
     };
     this.#unwatch = onWake(() => this.#wake());
     this.#connect();
@@ -286,7 +290,7 @@ export class Demultiplexer extends Target {
     this.#openedAt = this.#heardAt = this.#options.clock.now();
     this.#pingedAt = null;
     this.#enter("open", this.#options.heartbeat, new Event("open"));
-    for (const life of [...this.#streams.keys()]) life.open();
+    for (const { name } of [...this.#streams.keys()]) this.#open(name);
   }
 
   /**
@@ -510,13 +514,28 @@ export class Demultiplexer extends Target {
   }
 
   /**
+   * Open the first stream of a name that is not being left, and so no later one before the `close`
+   * of an earlier one has gone out: to the server, both would be one life.
+   *
+   * @param {string} name
+   */
+  #open(name) {
+    if (this.#state !== "open") return;
+    for (const life of this.#streams.keys()) {
+      if (life.name !== name || life.phase >= LEAVING) continue;
+      life.open();
+      return;
+    }
+  }
+
+  /**
    * @param {Life} life
    * @param {Stream} stream
    */
   #add(life, stream) {
     this.#streams.set(life, stream);
-    if (this.#state === "open") life.open();
-    else if (this.#state === "closed") {
+    this.#open(life.name);
+    if (this.#state === "closed") {
       queueMicrotask(() => life.end(1006, "the socket is closed", false));
     }
   }
