@@ -120,6 +120,7 @@ class Model(AsyncWebsocketConsumer):
         if text_data.startswith('"end'):
             await self.close(4002)
         elif text_data.startswith('"crash'):
+            self.lived.live = False
             raise RuntimeError("as it was told")
 
     async def disconnect(self, code: int) -> None:

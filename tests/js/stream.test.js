@@ -296,6 +296,17 @@ describe("the server ends a stream", () => {
     assert.deepEqual(events.map((e) => [e.type, e.code, e.reason, e.wasClean]), [["close", 1011, "crash", true]]);
   });
 
+  test("by not accepting it", () => {
+    const { client, connect } = fake();
+    const wire = connect();
+    const events = record(client.stream("echo"), EVENTS);
+    wire.say(closing("echo", 4403, "no"));
+    assert.deepEqual(events.map((e) => [e.type, e.code, e.reason, e.wasClean]), [
+      ["error", undefined, undefined, undefined],
+      ["close", 4403, "no", false],
+    ]);
+  });
+
   for (const status of [400, 404, 429]) {
     test(`by refusing to open it with ${status}`, () => {
       const { client, connect } = fake();
@@ -816,10 +827,18 @@ describe("the class for libraries", () => {
     parts.wire.end();
     assert.deepEqual(events.map((e) => [e.type, e.code, e.wasClean]), [
       ["open", undefined, undefined],
-      ["error", undefined, undefined],
       ["close", 1006, false],
     ]);
     parts.clock.pass(1000);
     assert.deepEqual(parts.connect().take(), []);
+  });
+
+  test("fails where the connection is lost before the stream is open", () => {
+    const { client, connect } = fake();
+    const Socket = client.webSocketClass();
+    const wire = connect();
+    const events = record(new Socket("/echo"), EVENTS);
+    wire.end();
+    assert.deepEqual(events.map((e) => [e.type, e.code]), [["error", undefined], ["close", 1006]]);
   });
 });

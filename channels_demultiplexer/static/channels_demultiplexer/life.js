@@ -336,13 +336,16 @@ export class Life {
    */
   end(code, reason, wasClean) {
     if (this.phase === ENDED) return;
+    // As a browser does: a failure is an error where it kept the stream from opening, and else
+    // just an end, which libraries recover from.
+    const failed = !wasClean && this.phase <= ASKED && !this.#leave;
     this.phase = ENDED;
     this.asking = false;
     this.credit = 0;
     this.#queue = [];
     this.#link.clock.clearTimeout(this.#timer);
     this.#link.forget(this);
-    this.#face.onEnd(code, reason, wasClean, !wasClean && !this.#leave);
+    this.#face.onEnd(code, reason, wasClean, failed);
   }
 }
 

@@ -1,7 +1,7 @@
 import { backoff } from "./backoff.js";
 import { closeEvent, event, Target } from "./events.js";
 import { Codec, isName } from "./frames.js";
-import { Life, LEAVING, WebSocketState } from "./life.js";
+import { ASKED, LEAVING, Life, WebSocketState } from "./life.js";
 import { onWake } from "./page.js";
 import { checkClose, Stream } from "./stream.js";
 
@@ -447,7 +447,9 @@ export class Demultiplexer extends Target {
     if (data !== undefined) life?.received(data, Boolean(frame.json));
     else if (kind === "open") this.#answer(life, stream, fields);
     else if (kind === "credit") life?.granted(fields.credit);
-    else if (kind === "close") this.#close(life, fields.code, fields.reason, true);
+    else if (kind === "close") {
+      this.#close(life, fields.code, fields.reason, life?.phase !== ASKED);
+    }
     else if (kind === "error") this.#refuse(lives, frame);
     else if (kind === "pong") {
       this.#roundTrip = this.#heardAt - this.#codec.payload(frame);

@@ -20,7 +20,7 @@ const MAX_REASON = 123;
  * @fires push where that is a push of a route-style consumer: has `route`, `payload`, `headers`.
  * @fires reconnecting when the connection is lost, and the stream will be opened again.
  * @fires refused when the server has refused a frame: has `status`, `error`.
- * @fires error before a `close` that is a failure.
+ * @fires error before the `close` of a stream that could not be opened.
  * @fires close a `CloseEvent`, when the stream has ended for good.
  */
 export class Stream extends Target {
