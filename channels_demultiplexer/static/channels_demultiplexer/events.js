@@ -1,4 +1,7 @@
-/** Events, and targets that know whether anybody listens. */
+/** Events, targets that know whether anybody listens, and the states that they are in. */
+
+/** The values of `readyState`. */
+export const WebSocketState = /** @type {const} */ ({ CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });
 
 /**
  * Node has no `CloseEvent` before version 23.

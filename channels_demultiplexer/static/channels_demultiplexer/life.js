@@ -10,6 +10,7 @@
  * | `ENDED` | never |
  */
 
+import { WebSocketState } from "./events.js";
 import { byteLength } from "./frames.js";
 
 export const AWAY = 0;
@@ -39,19 +40,6 @@ const CLOSE_TIMEOUT = 5000;
  * @property {Query} [query]
  * @property {number} buffer the bytes that may wait while the stream isn't open.
  * @property {boolean} reopen whether the stream outlives its connection.
- */
-
-/**
- * What a life needs of its socket.
- *
- * @typedef {object} Link
- * @property {import("./frames.js").Codec} codec
- * @property {import("./socket.js").Clock} clock
- * @property {() => boolean} ready whether the connection takes data now.
- * @property {(message: Entry["message"], stream: string) => void} transmit
- * @property {(life: Life, fields: object) => void} ask send `open`, and count the life.
- * @property {(life: Life) => void} left the life's `close` has gone out: the name's next may begin.
- * @property {(life: Life) => void} forget
  */
 
 /**
@@ -104,19 +92,21 @@ export class Life {
    */
   #turn = null;
   #options;
-  #link;
+  #streams;
+  #connection;
   #face;
 
   /**
    * @param {string} name
    * @param {LifeOptions} options
-   * @param {Link} link
+   * @param {import("./streams.js").Streams} streams
    * @param {Face} face
    */
-  constructor(name, options, link, face) {
+  constructor(name, options, streams, face) {
     this.name = name;
     this.#options = options;
-    this.#link = link;
+    this.#streams = streams;
+    this.#connection = streams.connection;
     this.#face = face;
   }
 
@@ -152,7 +142,7 @@ export class Life {
     }
     this.bufferedAmount += size;
     if (state >= WebSocketState.CLOSING) return undefined;
-    const entry = { message: this.#link.codec.data(this.name, data, json), size };
+    const entry = { message: this.#connection.codec.data(this.name, data, json), size };
     this.#queue.push(entry);
     this.flush();
     return entry;
@@ -190,7 +180,7 @@ export class Life {
     if (this.#leave || this.phase === ENDED) return;
     this.#leave = { code, reason };
     if (this.#queue.length) {
-      this.#timer = this.#link.clock.setTimeout(() => {
+      this.#timer = this.#connection.clock.setTimeout(() => {
         this.#queue = [];
         this.#leaveIfEmpty();
       }, CLOSE_TIMEOUT);
@@ -200,12 +190,12 @@ export class Life {
 
   /** Send what may be sent. */
   flush() {
-    while (this.phase === OPEN && this.#queue.length && this.credit > 0 && this.#link.ready()) {
+    while (this.phase === OPEN && this.#queue.length && this.credit > 0 && this.#connection.ready()) {
       const { message, size } = /** @type {Entry} */ (this.#queue.shift());
       this.bufferedAmount -= size;
       this.credit -= 1;
       this.#sent += 1;
-      this.#link.transmit(message, this.name);
+      this.#connection.transmit(message, this.name);
     }
     this.#leaveIfEmpty();
   }
@@ -217,8 +207,7 @@ export class Life {
       queueMicrotask(() => this.end(leave.code, leave.reason, true));
     } else if (this.phase < LEAVING) {
       this.phase = LEAVING;
-      this.#link.transmit(this.#link.codec.control(this.name, "close", leave), this.name);
-      this.#link.left(this);
+      this.#streams.leave(this, leave);
     }
   }
 
@@ -236,8 +225,8 @@ export class Life {
       this.phase = ASKED;
       this.asking = true;
       this.#sent = 0;
-      this.#askedAt = this.#link.clock.now();
-      this.#link.ask(this, { subprotocols: this.#options.subprotocols, query, credit: true });
+      this.#askedAt = this.#connection.clock.now();
+      this.#streams.ask(this, { subprotocols: this.#options.subprotocols, query, credit: true });
     };
     /** @param {unknown} error */
     const fail = (error) => {
@@ -268,7 +257,7 @@ export class Life {
     if (this.phase === ASKED) {
       this.phase = OPEN;
       this.protocol = subprotocol ?? "";
-      this.roundTrip = this.#link.clock.now() - this.#askedAt;
+      this.roundTrip = this.#connection.clock.now() - this.#askedAt;
       if (!this.#leave) this.#face.onOpen();
       for (const early of this.#early.splice(0)) this.received(...early);
     }
@@ -343,11 +332,8 @@ export class Life {
     this.asking = false;
     this.credit = 0;
     this.#queue = [];
-    this.#link.clock.clearTimeout(this.#timer);
-    this.#link.forget(this);
+    this.#connection.clock.clearTimeout(this.#timer);
+    this.#streams.forget(this);
     this.#face.onEnd(code, reason, wasClean, failed);
   }
 }
-
-/** The values of `readyState`. */
-export const WebSocketState = /** @type {const} */ ({ CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });

@@ -34,7 +34,7 @@ export class Requests {
 
   /**
    * @param {import("./life.js").Life} life
-   * @param {import("./socket.js").Clock} clock
+   * @param {import("./clock.js").Clock} clock
    */
   constructor(life, clock) {
     this.#life = life;

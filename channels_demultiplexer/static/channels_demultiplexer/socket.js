@@ -1,24 +1,17 @@
 import { backoff } from "./backoff.js";
+import { systemClock } from "./clock.js";
 import { closeEvent, event, Target } from "./events.js";
 import { Codec, isName } from "./frames.js";
-import { ASKED, LEAVING, Life, WebSocketState } from "./life.js";
 import { onWake } from "./page.js";
 import { checkClose, Stream } from "./stream.js";
+import { Streams } from "./streams.js";
+import { webSocketClass } from "./websocket.js";
 
 /** The WebSocket subprotocol that stands for version 1 of the protocol. */
 const SUBPROTOCOL = "channels-demultiplexer.v1";
 
 /** The bytes that may wait for a stream that isn't open, where nothing else is said. */
 const BUFFER = 1 << 20;
-
-/**
- * What is known of time, replaceable by tests.
- *
- * @typedef {object} Clock
- * @property {() => number} now milliseconds since any time; also those while a machine sleeps.
- * @property {(callback: () => void, delay: number) => any} setTimeout
- * @property {(timer: any) => void} clearTimeout
- */
 
 /**
  * @typedef {object} DemultiplexerOptions
@@ -37,7 +30,7 @@ const BUFFER = 1 << 20;
  * @property {number} [pongTimeout] how long any answer to it may take, in milliseconds; 10000 by
  *   default.
  * @property {typeof WebSocket} [WebSocket] the class to connect with.
- * @property {Clock} [clock]
+ * @property {import("./clock.js").Clock} [clock]
  * @property {() => number} [random] a number from 0 to 1.
  */
 
@@ -100,24 +93,9 @@ export class Demultiplexer extends Target {
    */
   #timer;
   #unwatch;
-  #labels = 0;
-  /**
-   * All streams that have not ended, in the order in which they were made.
-   *
-   * @type {Map<Life, Stream>}
-   */
-  #streams = new Map();
-  /**
-   * The lives of each name that the server has begun, or will, on this connection, and whose `close`
-   * has not come. It answers in order, so that a frame is about the first of them.
-   *
-   * @type {Map<string, Life[]>}
-   */
-  #lives = new Map();
+  #streams;
   #options;
   #codec;
-  /** @type {import("./life.js").Link} */
-  #link;
 
   /**
    * Connect.
@@ -132,12 +110,6 @@ export class Demultiplexer extends Target {
     absolute.protocol = absolute.protocol.replace("http", "ws");
     /** The address, as a WebSocket has it. */
     this.url = absolute.href;
-    const clock = options.clock ?? {
-      // Not performance.now(), which may stand still while the machine sleeps.
-      now: () => Date.now(),
-      setTimeout: (callback, delay) => setTimeout(callback, delay),
-      clearTimeout: (timer) => clearTimeout(timer),
-    };
     this.#options = {
       protocols: [SUBPROTOCOL],
       minDelay: 500,
@@ -148,8 +120,8 @@ export class Demultiplexer extends Target {
       pongTimeout: 10000,
       WebSocket: globalThis.WebSocket,
       random: Math.random,
+      clock: systemClock,
       ...options,
-      clock,
     };
     this.#codec = new Codec({
       stream: "stream",
@@ -158,21 +130,14 @@ export class Demultiplexer extends Target {
       event: "event",
       ...options.keys,
     });
-    this.#link = {
+    this.#streams = new Streams({
       codec: this.#codec,
-      clock,
+      clock: this.#options.clock,
+      state: () => this.#state,
       ready: () => this.#check(),
       transmit: (message, stream) => this.#transmit(message, stream),
-      ask: (life, fields) => {
-        this.#count(life);
-        this.#transmit(this.#codec.control(life.name, "open", fields), life.name);
-      },
-      left: (life) => this.#open(life.name),
-      forget: (life) => {
-        this.#streams.delete(life);
-        this.#open(life.name);
-      },
-    };
+      refuse: (details) => this.dispatchEvent(event("refused", details)),
+    });
     this.#unwatch = onWake(() => this.#wake());
     this.#connect();
   }
@@ -200,52 +165,22 @@ export class Demultiplexer extends Target {
    * @throws {DOMException} `SyntaxError` if the name can't be one.
    */
   stream(name, { subprotocols, query, buffer = BUFFER } = {}) {
-    const known = this.#find(name);
+    const known = this.#streams.find(name);
     if (known) return known;
     if (!isName(name)) throw new DOMException(`${name} has no 1 to 255 bytes`, "SyntaxError");
     // The name "/" is the empty path.
     const url = new URL(`${new URL(this.url).origin}/${name === "/" ? "" : name}`).href;
     const options = { subprotocols, query, buffer, reopen: true };
-    return new Stream(this.#link, name, options, url, (life, stream) => this.#add(life, stream));
+    return new Stream(this.#streams, name, options, url);
   }
 
   /**
    * Return a class to be given to libraries that want to make a `WebSocket`. Its instances are
    * streams, each under a label of its own. As a WebSocket does, they end with 1006 when the
    * connection is lost, and keep nothing that is sent before they are open.
-   *
-   * @returns {{new (url: string | URL, protocols?: string | string[]): Stream} & Omit<typeof Stream, "prototype">}
    */
   webSocketClass() {
-    const base = this.url;
-    const link = this.#link;
-    /** @param {string} path */
-    const label = (path) => {
-      let name;
-      do name = `${path}#${++this.#labels}`;
-      while (this.#find(name));
-      return name;
-    };
-    /** @param {Life} life @param {Stream} stream */
-    const add = (life, stream) => this.#add(life, stream);
-    return class extends Stream {
-      /**
-       * @param {string | URL} url of which the path is the stream's name, and the query the consumer's.
-       * @param {string | string[]} [protocols]
-       */
-      constructor(url, protocols = []) {
-        const { pathname, search, href } = new URL(url, base);
-        // Routing sees what a socket of this path would have; `?` and `#` would end a name's path.
-        const path = pathname.slice(1).replace(/(%(?!3f|23)[\da-f]{2})+/gi, decodeURIComponent);
-        const options = {
-          subprotocols: [protocols].flat(),
-          query: search.slice(1),
-          buffer: 0,
-          reopen: false,
-        };
-        super(link, label(path || "/"), options, href, add);
-      }
-    };
+    return webSocketClass(this.#streams, this.url);
   }
 
   /**
@@ -290,7 +225,7 @@ export class Demultiplexer extends Target {
     this.#openedAt = this.#heardAt = this.#options.clock.now();
     this.#pingedAt = null;
     this.#enter("open", this.#options.heartbeat, new Event("open"));
-    for (const { name } of [...this.#streams.keys()]) this.#open(name);
+    this.#streams.open();
   }
 
   /**
@@ -323,8 +258,7 @@ export class Demultiplexer extends Target {
     if (this.#state === "open" && clock.now() - this.#openedAt >= minUptime) this.#attempt = 0;
     const attempt = ++this.#attempt;
     const delay = backoff(attempt, this.#options, random);
-    this.#lives.clear();
-    const lives = [...this.#streams.keys()];
+    const lives = this.#streams.disconnect();
     this.#enter("reconnecting", delay, event("reconnecting", { attempt, delay, code, reason }));
     for (const life of lives) life.lost();
   }
@@ -337,8 +271,7 @@ export class Demultiplexer extends Target {
    */
   #end(code, reason) {
     this.#unwatch();
-    this.#lives.clear();
-    const lives = [...this.#streams.keys()];
+    const lives = this.#streams.disconnect();
     this.#enter("closed", 0, closeEvent(code, reason, true));
     for (const life of lives) life.end(code, reason, true);
   }
@@ -431,124 +364,12 @@ export class Demultiplexer extends Target {
     this.#heardAt = this.#options.clock.now();
     const frame = this.#codec.read(message);
     this.#show("in", frame.stream, message);
-    this.#handle(frame);
+    if (frame.event === "pong") this.#roundTrip = this.#heardAt - this.#codec.payload(frame);
+    else this.#streams.handle(frame);
     if (this.#pingedAt === null) return;
     // Any message is a sign of life, and what has waited for one can go.
     this.#pingedAt = null;
     this.#check();
-    for (const life of [...this.#streams.keys()]) life.flush();
-  }
-
-  /** @param {import("./frames.js").Frame} frame */
-  #handle(frame) {
-    const { stream = "", event: kind, data, fields = {} } = frame;
-    const lives = this.#lives.get(stream) ?? [];
-    const [life] = lives;
-    if (data !== undefined) life?.received(data, Boolean(frame.json));
-    else if (kind === "open") this.#answer(life, stream, fields);
-    else if (kind === "credit") life?.granted(fields.credit);
-    else if (kind === "close") {
-      this.#close(life, fields.code, fields.reason, life?.phase !== ASKED);
-    }
-    else if (kind === "error") this.#refuse(lives, frame);
-    else if (kind === "pong") {
-      this.#roundTrip = this.#heardAt - this.#codec.payload(frame);
-    }
-  }
-
-  /**
-   * @param {Life | undefined} life
-   * @param {string} stream
-   * @param {any} fields
-   */
-  #answer(life, stream, fields) {
-    if (life) {
-      life.opened(fields);
-      return;
-    }
-    // An eager stream had ended before our `open` came, which has opened it again after we took
-    // its end for the answer. Nobody wants it now.
-    const stranger = new Life(stream, { buffer: 0, reopen: false }, this.#link, nobody);
-    stranger.phase = LEAVING;
-    this.#count(stranger);
-    this.#transmit(this.#codec.control(stream, "close", {}), stream);
-  }
-
-  /**
-   * @param {Life | undefined} life
-   * @param {number} code
-   * @param {string} reason
-   * @param {boolean} wasClean
-   */
-  #close(life, code, reason, wasClean) {
-    if (!life) return;
-    const lives = this.#lives.get(life.name) ?? [];
-    lives.splice(lives.indexOf(life), 1);
-    if (!lives.length) this.#lives.delete(life.name);
-    life.end(code, reason, wasClean);
-  }
-
-  /**
-   * An error frame. One that refuses an `open` ends that life; there will be no other answer. A 409
-   * never does: it answers a `close`, or data, that has crossed the stream's end.
-   *
-   * @param {Life[]} lives
-   * @param {import("./frames.js").Frame} frame
-   */
-  #refuse(lives, frame) {
-    const { stream } = frame;
-    const { status } = /** @type {any} */ (frame.fields);
-    const error = this.#codec.payload(frame)?.error;
-    this.dispatchEvent(event("refused", { status, error, stream }));
-    const asking = status === 409 ? undefined : lives.find((life) => life.asking);
-    (asking ?? lives[0])?.refused(status, error);
-    this.#close(asking, 4000 + status, error, false);
-  }
-
-  // The streams.
-
-  /** @param {string} name */
-  #find(name) {
-    for (const stream of this.#streams.values()) {
-      if (stream.name === name && stream.readyState < WebSocketState.CLOSING) return stream;
-    }
-    return undefined;
-  }
-
-  /**
-   * Open the first stream of a name that is not being left, and so no later one before the `close`
-   * of an earlier one has gone out: to the server, both would be one life.
-   *
-   * @param {string} name
-   */
-  #open(name) {
-    if (this.#state !== "open") return;
-    for (const life of this.#streams.keys()) {
-      if (life.name !== name || life.phase >= LEAVING) continue;
-      life.open();
-      return;
-    }
-  }
-
-  /**
-   * @param {Life} life
-   * @param {Stream} stream
-   */
-  #add(life, stream) {
-    this.#streams.set(life, stream);
-    this.#open(life.name);
-    if (this.#state === "closed") {
-      queueMicrotask(() => life.end(1006, "the socket is closed", false));
-    }
-  }
-
-  /** @param {Life} life */
-  #count(life) {
-    const lives = this.#lives.get(life.name);
-    if (lives) lives.push(life);
-    else this.#lives.set(life.name, [life]);
+    this.#streams.flush();
   }
 }
-
-/** @type {import("./life.js").Face} */
-const nobody = { onOpen() {}, onData() {}, onLoss() {}, onRefusal() {}, onEnd() {} };

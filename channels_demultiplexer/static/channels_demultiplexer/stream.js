@@ -1,6 +1,6 @@
-import { closeEvent, event, Target } from "./events.js";
+import { closeEvent, event, Target, WebSocketState } from "./events.js";
 import { byteLength } from "./frames.js";
-import { Life, WebSocketState } from "./life.js";
+import { Life } from "./life.js";
 import { Requests } from "./request.js";
 import { values } from "./values.js";
 
@@ -42,18 +42,17 @@ export class Stream extends Target {
 
   /**
    * @internal
-   * @param {import("./life.js").Link} link
+   * @param {import("./streams.js").Streams} streams
    * @param {string} name
    * @param {import("./life.js").LifeOptions} options
    * @param {string} url
-   * @param {(life: Life, stream: Stream) => void} add makes the stream the socket's.
    */
-  constructor(link, name, options, url, add) {
+  constructor(streams, name, options, url) {
     super();
     /** The URL that the stream stands for. */
     this.url = url;
     this.#origin = new URL(url).origin;
-    this.#life = new Life(name, options, link, {
+    this.#life = new Life(name, options, streams, {
       onOpen: () => this.dispatchEvent(new Event("open")),
       onData: (data, json) => this.#receive(data, json),
       onRefusal: (status, error) => this.dispatchEvent(event("refused", { status, error })),
@@ -67,8 +66,8 @@ export class Stream extends Target {
         this.dispatchEvent(closeEvent(code, reason, wasClean));
       },
     });
-    this.#requests = new Requests(this.#life, link.clock);
-    add(this.#life, this);
+    this.#requests = new Requests(this.#life, streams.connection.clock);
+    streams.add(this.#life, this);
   }
 
   /** The name on the wire. */

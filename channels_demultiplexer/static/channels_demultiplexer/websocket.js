@@ -1,0 +1,37 @@
+import { Stream } from "./stream.js";
+
+/**
+ * Return a class whose instances are streams, to be made as a `WebSocket` is.
+ *
+ * @param {import("./streams.js").Streams} streams
+ * @param {string} base what a URL is relative to.
+ * @returns {{new (url: string | URL, protocols?: string | string[]): Stream} & Omit<typeof Stream, "prototype">}
+ */
+export function webSocketClass(streams, base) {
+  let labels = 0;
+  /** @param {string} path */
+  const label = (path) => {
+    let name;
+    do name = `${path}#${++labels}`;
+    while (streams.find(name));
+    return name;
+  };
+  return class extends Stream {
+    /**
+     * @param {string | URL} url of which the path is the stream's name, and the query the consumer's.
+     * @param {string | string[]} [protocols]
+     */
+    constructor(url, protocols = []) {
+      const { pathname, search, href } = new URL(url, base);
+      // Routing sees what a socket of this path would have; `?` and `#` would end a name's path.
+      const path = pathname.slice(1).replace(/(%(?!3f|23)[\da-f]{2})+/gi, decodeURIComponent);
+      const options = {
+        subprotocols: [protocols].flat(),
+        query: search.slice(1),
+        buffer: 0,
+        reopen: false,
+      };
+      super(streams, label(path || "/"), options, href);
+    }
+  };
+}
