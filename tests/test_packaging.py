@@ -59,6 +59,8 @@ def test_files(wheel: Path) -> None:
     assert names.issuperset(DATA)
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("channels_demultiplexer/**/*.py")}
     assert names.issuperset(modules)
+    static = ROOT.glob("channels_demultiplexer/static/channels_demultiplexer/*.js*")
+    assert names.issuperset(str(path.relative_to(ROOT)) for path in static)
     assert {name.partition("/")[0] for name in names} == {
         "channels_demultiplexer",
         "channels_demultiplexer-3.0.0.dist-info",
