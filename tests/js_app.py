@@ -33,6 +33,13 @@ class Echo(AsyncWebsocketConsumer):
         await self.send(text_data, bytes_data)
 
 
+class Stuck(AsyncWebsocketConsumer):
+    """Takes one message, and is busy with it for ever."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await asyncio.Event().wait()
+
+
 class Scope(AsyncJsonWebsocketConsumer):
     """Tells what it sees of its scope, and selects the last subprotocol."""
 
@@ -138,7 +145,8 @@ class State(AsyncWebsocketConsumer):
 class Main(WebsocketDemultiplexer):
     """The streams of the library tests."""
 
-    consumer_classes = {"echo": Echo, "articles": Articles, "scope": Scope}
+    consumer_classes = {"echo": Echo, "articles": Articles, "scope": Scope, "stuck": Stuck}
+    consumer_close_timeout = 0.1
     urlpatterns = [
         path("echo/", Echo.as_asgi()),
         path("scope/<str:name>/", Scope.as_asgi()),

@@ -43,6 +43,21 @@ describe("the client itself", () => {
     assert.equal((await values.next()).done, true);
   });
 
+  test("holds the frames of a stalled consumer, while another answers", options, async () => {
+    const stuck = client.stream("stuck");
+    await next(stuck, "open");
+    assert.equal(stuck.credit, 100);
+    for (let number = 0; number < 10000; number++) stuck.send("12345");
+    assert.ok(stuck.bufferedAmount >= 5 * 9800, `${stuck.bufferedAmount}`);
+    const other = client.stream("echo");
+    other.send("still there");
+    assert.equal((await next(other, "message")).data, "still there");
+    assert.equal(stuck.readyState, 1);
+    assert.ok(stuck.bufferedAmount >= 5 * 9800, `${stuck.bufferedAmount}`);
+    client.reconnect(); // A consumer that is stuck takes no leave.
+    await next(client, "open");
+  });
+
   test("makes requests", options, async () => {
     const stream = client.stream("articles#1");
     const pushed = next(stream, "push");
