@@ -1,6 +1,7 @@
 /** Requests to route-style consumers, and their pushes. */
 
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { describe, test } from "node:test";
 
 import { accept, opened, fake, record, settled } from "./fakes.js";
@@ -51,6 +52,30 @@ describe("a request", () => {
     assert.deepEqual(wire.take()[0].payload, { route: "get", uuid: "1", payload: { id: 1 } });
     answer(wire, { uuid: "1" });
     assert.equal((await request).ok, true);
+  });
+
+  test("may be a message, as sendAndWait has it", async () => {
+    const { stream, wire, clock } = opened();
+    const message = { route: "get", payload: { id: 1 }, headers: { a: 1 }, status: 200, uuid: "other" };
+    const request = stream.sendAndWait(message, { timeout: 5 });
+    stream.sendAndWait({ route: "get" }).catch(() => {});
+    assert.deepEqual(wire.take().map(({ payload }) => payload), [
+      { route: "get", uuid: "1", headers: { a: 1 }, payload: { id: 1 } },
+      { route: "get", uuid: "2", payload: null },
+    ]);
+    clock.pass(5);
+    assert.equal(await outcome(request), "TimeoutError");
+    wire.end(4400);
+  });
+
+  test("leaves no listener on its signal", async () => {
+    const { stream, wire } = opened();
+    const { signal } = new AbortController();
+    const request = stream.request("get", null, { signal });
+    assert.equal(getEventListeners(signal, "abort").length, 1);
+    answer(wire, { uuid: "1" });
+    await request;
+    assert.equal(getEventListeners(signal, "abort").length, 0);
   });
 
   test("is given up after its time", async () => {

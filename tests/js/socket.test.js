@@ -354,6 +354,7 @@ describe("a page", () => {
     online();
     assert.equal(parts.connections, 1);
     assert.equal(parts.client.state, "connecting");
+    assert.deepEqual(parts.wire.take(), []);
   });
 
   test("is not listened to any more when the socket has been closed", () => {

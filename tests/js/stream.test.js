@@ -181,6 +181,14 @@ describe("close()", () => {
     });
   }
 
+  for (const code of [1000, 3000, 4999]) {
+    test(`takes ${code} with 123 bytes`, () => {
+      const { stream, wire } = opened();
+      stream.close(code, "a".repeat(123));
+      assert.deepEqual(wire.take(), [closing("echo", code, "a".repeat(123))]);
+    });
+  }
+
   test("of an open stream is answered by the server", () => {
     const { stream, wire, client } = opened();
     const events = record(stream, EVENTS);
@@ -225,7 +233,7 @@ describe("close()", () => {
     assert.deepEqual(types(events), []);
     const wire = connect();
     await settled();
-    assert.deepEqual(events.map((e) => [e.type, e.code]), [["close", 3000]]);
+    assert.deepEqual(events.map((e) => [e.type, e.code, e.wasClean]), [["close", 3000, true]]);
     assert.deepEqual(wire.take(), []);
   });
 
@@ -234,6 +242,7 @@ describe("close()", () => {
     stream.send("1");
     stream.send("2");
     stream.close();
+    stream.send("too late");
     assert.deepEqual(wire.take(), [data("echo", 1)]);
     assert.equal(stream.readyState, 2);
     wire.say({ stream: "echo", event: "credit", credit: 1 });

@@ -301,7 +301,6 @@ export class Life {
     this.#turn = null;
     if (this.phase === AWAY || this.phase === ENDED) return;
     this.#early = [];
-    this.asking = false;
     this.credit = 0;
     if (this.phase === LEAVING || !this.#options.reopen) {
       this.end(1006, "", false);
@@ -329,7 +328,6 @@ export class Life {
     // just an end, which libraries recover from.
     const failed = !wasClean && this.phase <= ASKED && !this.#leave;
     this.phase = ENDED;
-    this.asking = false;
     this.credit = 0;
     this.#queue = [];
     this.#connection.clock.clearTimeout(this.#timer);

@@ -208,14 +208,17 @@ export class Stream extends Target {
   }
 
   /**
-   * `request()` by the name that users of other clients know.
+   * `request()` by the name, and with the message, that users of `observable-socket` know.
    *
-   * @param {string} route
-   * @param {unknown} [payload]
+   * @param {string | {route: string, payload?: unknown, headers?: Record<string, any>}} message
+   *   the message, or as `request()`.
+   * @param {any} [payload] the options, or as `request()`.
    * @param {import("./request.js").RequestOptions} [options]
+   * @returns {Promise<import("./request.js").Answer>}
    */
-  sendAndWait(route, payload, options) {
-    return this.request(route, payload, options);
+  sendAndWait(message, payload, options) {
+    if (typeof message === "string") return this.request(message, payload, options);
+    return this.request(message.route, message.payload, { headers: message.headers, ...payload });
   }
 
   /**
