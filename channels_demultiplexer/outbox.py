@@ -113,7 +113,9 @@ class Outbox:
         """Drop whatever is still to be sent: nobody is there to take it."""
         self._gone = True
         if self.writer is not None:
-            self.writer.cancel()
+            # Not at once: a writer that has not begun never would, and whoever waits for what it
+            # was to send, or for the turn, would wait for ever.
+            asyncio.get_running_loop().call_soon(self.writer.cancel)
 
     def _queue(self) -> deque[asyncio.Future[None] | _Posted]:
         if self._waiting is None:

@@ -10,7 +10,7 @@ import pytest
 
 from channels_demultiplexer.outbox import Outbox
 
-from .driver import settled, until
+from .driver import settled, until, within
 
 
 class Server:
@@ -267,6 +267,15 @@ async def test_shut(server: Server, outbox: Outbox) -> None:
     assert outbox.writer.done()
     await outbox.send(3)
     assert outbox.post(4).done()
+    assert server.taken == []
+
+
+async def test_shut_before_the_writer_has_begun(server: Server, outbox: Outbox) -> None:
+    """Nobody waits for what is dropped, or for the turn, where the writer had not begun."""
+    posted = outbox.post(1)
+    waiting = sending(outbox, 2)
+    outbox.shut()
+    await within(asyncio.wait({posted, waiting}), "those who wait")
     assert server.taken == []
 
 
