@@ -242,6 +242,7 @@ describe("close()", () => {
     stream.send("1");
     stream.send("2");
     stream.close();
+    stream.close(3001);
     stream.send("too late");
     assert.deepEqual(wire.take(), [data("echo", 1)]);
     assert.equal(stream.readyState, 2);
