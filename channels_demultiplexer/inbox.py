@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from .asgi import Message
 from .credit import Credit
-from .routing import Message
 
 __all__ = ["Inbox", "Space"]
 
@@ -207,6 +207,20 @@ class Inbox:
                 # Handed over while the cancellation was on its way.
                 self._take_back(waiter.result())
             raise
+
+    def receive_future(self) -> asyncio.Future[Message]:
+        """
+        Return a future of what `receive` returns, which costs its caller no task.
+
+        Cancelled before it is done, it loses no message.
+        """
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        message = self._next()
+        if message is None:
+            self._waiters.append(future)
+        else:
+            future.set_result(message)
+        return future
 
     def _has_room(self, own: bool) -> bool:
         """Whether another frame may wait here; each may for which the client has credit."""

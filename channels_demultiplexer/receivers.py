@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from .routing import Message, Receive
+from .asgi import Message, Receive
 
 __all__ = ["cancel_all", "dispatch_from", "finish", "open_channel"]
 

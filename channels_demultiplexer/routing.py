@@ -7,27 +7,21 @@ Django's `path()`. Fixed names are a dictionary beside it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from channels.routing import URLRouter
 from django.urls.exceptions import Resolver404
 
+from .asgi import ASGIApplication, ASGIView, Message, Receive, Scope, Send
 from .child import is_router, unwrap
 from .conf import Options
 from .declarations import DeclarationError, declared_route, mounted_router
 from .exceptions import UnknownStream
+from .shortcuts import spared, spared_route
 
 __all__ = ["ASGIApplication", "ASGIView", "Match", "Message", "Receive", "Routes", "Scope", "Send"]
-
-Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[Any]]
-#: An application as we make them: to type checkers, `path()` takes no other as its view.
-ASGIView = Callable[[Scope, Receive, Send], Coroutine[Any, Any, Any]]
 
 #: The ASGI extension with which an application answers the handshake itself; a stream has none.
 _DENIAL_RESPONSE = "websocket.http.response"
@@ -87,13 +81,15 @@ class Routes:
             where = f"{owner}.consumer_classes[{name!r}]"
             route, fixed = declared_route(where, name, child)
             if not fixed:
-                declared.append(route)
+                declared.append(spared_route(route))
             else:
                 application, settings = unwrap(route.callback)
                 name_path, query = _split(name)
-                self.fixed[name] = Match(name, application, True, name_path, query, settings)
+                self.fixed[name] = Match(
+                    name, spared(application), True, name_path, query, settings
+                )
         self.declared = URLRouter(declared)
-        self.mounted = mounted_router(f"{owner}.urlpatterns", urlpatterns)
+        self.mounted = spared(mounted_router(f"{owner}.urlpatterns", urlpatterns))
         self.on_demand = bool(self.declared.routes or self.mounted.routes)
         self._eager = {
             lazy: {

@@ -16,6 +16,7 @@ from django.urls.exceptions import Resolver404
 from .child_task import ChildTask
 from .close_codes import CloseCode, disconnect_message
 from .conf import Options
+from .database import spare
 from .envelope import Envelope
 from .exceptions import UnknownStream
 from .inbox import Inbox
@@ -393,6 +394,7 @@ class Stream:
         )
 
     async def _run(self) -> None:
+        spare(self._connection.options.database_checks)
         await self._application(self.scope, self.inbox.receive, self.send)
 
     def _log_crash(self, error: BaseException) -> None:
