@@ -17,7 +17,7 @@ import pytest
 
 from .servers import HOST
 
-__all__ = ["RedisServer", "redis_server"]
+__all__ = ["RedisServer", "free_port", "redis_server"]
 
 #: Seconds that the server may take to start or to stop on a busy machine.
 _PATIENCE = 20
@@ -33,7 +33,7 @@ class RedisServer:
     """
 
     def __init__(self, executable: str, directory: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://{HOST}:{self.port}/0"
         self._command = [
             *(executable, "--bind", HOST, "--port", str(self.port), "--dir", directory),
@@ -114,7 +114,7 @@ def _of_wheel() -> str | None:
     return str(REDIS_SERVER_PATH)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that systems do not give to clients: it is to be free after a stop as well."""
     for port in random.sample(range(20_000, 30_000), 100):
         with contextlib.suppress(OSError), socket.socket() as probe:
