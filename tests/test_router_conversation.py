@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 
-from channels_demultiplexer.router import AsyncSocketRouterConsumer, SocketRouterConsumer, runners
+from channels_demultiplexer.router import AsyncSocketRouterConsumer, SocketRouterConsumer
 
 from .router_helpers import returns, settle, soon, until
 
@@ -381,11 +381,11 @@ def hears(base: Any, gate: Gate, *, coroutine: bool | None = None) -> Any:
 
 @pytest.mark.parametrize("coroutine", [False, True])
 async def test_async_channel_layer_handlers_run_beside_a_request(
-    serve: Any, gate: Gate, layer: Any, coroutine: bool, monkeypatch: Any
+    serve: Any, gate: Gate, layer: Any, coroutine: bool, settings: Any
 ) -> None:
     """In the async consumer an event is handled while a request is, blocking or not."""
     # A look at the database connections is always due: it must not wait for the blocked thread.
-    monkeypatch.setattr(runners, "DATABASE_CHECK_INTERVAL", 0.0)
+    settings.CHANNELS_DEMULTIPLEXER_DATABASE_CHECKS = "always"
     client = await serve(hears(AsyncSocketRouterConsumer, gate, coroutine=coroutine))
     client.request("wait")
     await gate.until_reached()

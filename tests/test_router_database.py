@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,7 +17,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.timezone import localtime
 from rest_framework import serializers
 
-from channels_demultiplexer.router import AsyncSocketRouterConsumer, StatusCodes, runners
+from channels_demultiplexer.router import AsyncSocketRouterConsumer, StatusCodes
 
 pytest_plugins = ["tests.router_fixtures"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -150,24 +151,6 @@ async def test_a_model_without_dehydrate_is_a_500(base: Any, serve: Any, caplog:
 # Connections.
 
 
-class Clock:
-    """The time that the runner sees."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: Any) -> Clock:
-    """A clock that a test sets."""
-    clock = Clock()
-    monkeypatch.setattr(runners, "monotonic", clock)
-    return clock
-
-
 @pytest.fixture
 def checked(monkeypatch: Any) -> None:
     """SQLite's connections know whether they are usable, as those to a server do."""
@@ -185,13 +168,10 @@ def checked(monkeypatch: Any) -> None:
 class Counter(AsyncSocketRouterConsumer):
     """Counts users, and names the connection that it did that with."""
 
-    routes = [{"route": "count"}, {"route": "fail"}, {"route": "thread"}]
+    routes = [{"route": "count"}, {"route": "thread"}]
 
     async def on_count(self) -> Any:
         return {"payload": [await User.objects.acount(), await raw_connection()]}
-
-    async def on_fail(self) -> Any:
-        raise LookupError("fail")
 
     def on_thread(self) -> Any:
         return {"payload": [User.objects.count(), threading.get_ident()]}
@@ -237,41 +217,28 @@ async def count(client: Any) -> Any:
     return answer["payload"][1] if answer["status"] == 200 else answer["status"]
 
 
-async def test_a_connection_is_kept_within_a_second(
-    serve: Any, clock: Clock, persistent: None
+async def test_a_connection_without_age_is_closed_before_each_request(
+    serve: Any, persistent: None
 ) -> None:
-    """Coroutine handlers do not pay for a look at the connections with every message."""
+    """With CONN_MAX_AGE 0 each request has a connection of its own, as on Channels' consumers."""
     await persist(CONN_MAX_AGE=0)
     client = await serve(Counter)
-    assert await count(client) == 0
-    clock.now += 0.9
-    assert await count(client) == 0
-    clock.now += 0.1
-    assert await count(client) == 1
-    clock.now += 0.9
-    assert await count(client) == 1
+    assert [await count(client) for _ in range(3)] == [0, 1, 2]
 
 
-async def test_a_connection_without_age_limit_is_kept(
-    serve: Any, clock: Clock, persistent: None
-) -> None:
+async def test_a_connection_without_age_limit_is_kept(serve: Any, persistent: None) -> None:
     """Looking at a good connection does not close it."""
     client = await serve(Counter)
-    assert await count(client) == 0
-    clock.now += 100
-    assert await count(client) == 0
+    assert [await count(client) for _ in range(3)] == [0, 0, 0]
 
 
-async def test_an_old_connection_is_replaced(serve: Any, clock: Clock, persistent: None) -> None:
-    """CONN_MAX_AGE is heeded when the next second's request comes."""
+async def test_an_old_connection_is_replaced(serve: Any, persistent: None) -> None:
+    """CONN_MAX_AGE is heeded when the next request comes."""
     await persist(CONN_MAX_AGE=60)
     client = await serve(Counter)
-    assert await count(client) == 0
-    clock.now += 1
-    assert await count(client) == 0
+    assert [await count(client) for _ in range(2)] == [0, 0]
     await age()
-    clock.now += 1
-    assert await count(client) == 1
+    assert [await count(client) for _ in range(2)] == [1, 1]
 
 
 @sync_to_async
@@ -282,47 +249,54 @@ def age() -> None:
 
 
 async def test_a_broken_connection_is_replaced_by_a_health_check(
-    serve: Any, clock: Clock, persistent: None, checked: None, caplog: Any
+    serve: Any, persistent: None, checked: None, caplog: Any
 ) -> None:
-    """With CONN_HEALTH_CHECKS no request fails, if a second has passed."""
+    """With CONN_HEALTH_CHECKS no request fails."""
     await persist(CONN_HEALTH_CHECKS=True)
     client = await serve(Counter)
     assert await count(client) == 0
     await cut()
-    clock.now += 1
     assert await count(client) == 1
     assert not caplog.records
 
 
-@pytest.mark.parametrize("checks", [False, True])
 async def test_a_broken_connection_is_replaced_after_an_exception(
-    serve: Any, clock: Clock, persistent: None, checked: None, caplog: Any, checks: bool
+    serve: Any, persistent: None, checked: None, caplog: Any
 ) -> None:
-    """Within a second one request fails, and the next one has a new connection."""
-    await persist(CONN_HEALTH_CHECKS=checks)
+    """One request fails, and the next one has a new connection."""
     client = await serve(Counter)
     assert await count(client) == 0
     await cut()
-    assert await count(client) == 500
-    assert await count(client) == 1
+    assert [await count(client) for _ in range(3)] == [500, 1, 1]
     assert len(caplog.records) == 1
 
 
-async def test_any_exception_makes_connections_be_looked_at(
-    serve: Any, clock: Clock, persistent: None
-) -> None:
-    """Who knows what broke the handler."""
+async def test_requests_that_arrive_together_start_in_order(serve: Any, persistent: None) -> None:
+    """One that comes while the connections are looked at for another one starts after that."""
     await persist(CONN_MAX_AGE=0)
-    client = await serve(Counter)
-    assert await count(client) == 0
-    assert (await client.ask("fail"))["status"] == 500
-    assert await count(client) == 1
+    started = []
+
+    class App(Counter):
+        max_concurrency = 10
+        routes = [{"route": "start"}]
+
+        async def on_start(self, payload: Any) -> Any:
+            started.append(payload)
+
+    client = await serve(App)
+    expected = list(range(10))
+    await User.objects.acount()
+    for number in expected:
+        client.request("start", number, payload=number)
+    for _ in expected:
+        await client.receive()
+    assert started == expected
 
 
 async def test_channel_layer_handlers_have_fresh_connections_too(
-    serve: Any, clock: Clock, persistent: None, layer: Any
+    serve: Any, persistent: None, layer: Any
 ) -> None:
-    """An event that comes after a second makes connections be looked at."""
+    """An event makes connections be looked at."""
     await persist(CONN_MAX_AGE=0)
 
     class App(Counter):
@@ -333,16 +307,49 @@ async def test_channel_layer_handlers_have_fresh_connections_too(
 
     client = await serve(App)
     assert await count(client) == 0
-    for passed, expected in ((0.9, 0), (0.1, 1)):
-        clock.now += passed
-        await layer.group_send("news", {"type": "news"})
-        got = await client.receive()
-        assert got["payload"] == expected
+    await layer.group_send("news", {"type": "news"})
+    got = await client.receive()
+    assert got["payload"] == 1
 
 
-async def test_the_disconnect_closes_old_connections(
-    serve: Any, clock: Clock, persistent: None
+@pytest.mark.parametrize("checks", ["due", "always"])
+async def test_the_setting_says_when_connections_are_looked_at(
+    serve: Any, settings: Any, checks: str
 ) -> None:
+    """A request beside another consumer's blocked thread waits for it with "always" only."""
+    settings.CHANNELS_DEMULTIPLEXER_DATABASE_CHECKS = checks
+    entered, let_go = threading.Event(), threading.Event()
+
+    def block() -> None:
+        entered.set()
+        assert let_go.wait(20)
+
+    client = await serve(Idle)
+    blocking = asyncio.create_task(sync_to_async(block)())
+    assert await asyncio.to_thread(entered.wait, 20)
+    try:
+        client.request("idle")
+        if checks == "due":
+            await client.receive()
+        for _ in range(10):
+            await client.ping()
+    finally:
+        let_go.set()
+        await blocking
+    if checks == "always":
+        await client.receive()
+
+
+class Idle(AsyncSocketRouterConsumer):
+    """Does nothing."""
+
+    routes = [{"route": "idle"}]
+
+    async def on_idle(self) -> Any:
+        return {}
+
+
+async def test_the_disconnect_closes_old_connections(serve: Any, persistent: None) -> None:
     """No connection that is over age survives its consumer."""
     await persist(CONN_MAX_AGE=0)
     client = await serve(Counter)
@@ -353,7 +360,7 @@ async def test_the_disconnect_closes_old_connections(
 
 
 async def test_plain_functions_close_old_connections_themselves(
-    base: Any, serve: Any, clock: Clock, persistent: None
+    base: Any, serve: Any, persistent: None
 ) -> None:
     """In either consumer, a plain handler leaves no connection over age behind."""
     await persist(CONN_MAX_AGE=0)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from time import monotonic
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -15,6 +13,7 @@ from channels.consumer import get_handler_name
 from channels.db import aclose_old_connections
 from channels.exceptions import StopConsumer
 
+from ..database import aclose_due_connections, doubt_after, is_spared
 from ..status import StatusCodes
 from .conversation import Conversation
 from .life import respond
@@ -26,9 +25,6 @@ from .signatures import Call
 __all__ = ["AsyncRunner", "Runner", "SyncRunner"]
 
 logger = logging.getLogger("channels_demultiplexer")
-
-#: Seconds between two looks at the database connections that coroutine handlers use.
-DATABASE_CHECK_INTERVAL = 1.0
 
 
 class Runner:
@@ -73,9 +69,6 @@ class Runner:
         """Encode with the consumer's own `encode_json`."""
         raise NotImplementedError
 
-    async def recover(self) -> None:
-        """Do what has to be done after an exception."""
-
     async def dispatch(
         self, message: dict[str, Any], dispatch: Callable[[dict[str, Any]], Awaitable[None]]
     ) -> None:
@@ -109,7 +102,7 @@ class Runner:
             if expected is None:
                 self.log("route %r with uuid %r failed: %r", route, uuid, exc)
             response = expected or error_response(StatusCodes.INTERNAL_SERVER_ERROR)
-            await self.recover()
+            doubt_after(exc)
         try:
             return await self.encode(answer(route, uuid, response))
         except Exception as exc:  # noqa: BLE001  # encode_json may be the user's own
@@ -157,8 +150,8 @@ class AsyncRunner(Runner):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        # When the database connections are due for a look, in seconds of the monotonic clock.
-        self._database_check = -math.inf
+        # Closes the database connections that Channels closes before each message.
+        self._close_connections = aclose_due_connections if is_spared() else aclose_old_connections
         # Requests that arrive together start in order, after the look.
         self._database_lock = asyncio.Lock()
 
@@ -169,26 +162,19 @@ class AsyncRunner(Runner):
     async def dispatch(
         self, message: dict[str, Any], dispatch: Callable[[dict[str, Any]], Awaitable[None]]
     ) -> None:
-        # Not as Channels does it, with a look at the connections each time: it would wait for the
-        # thread that a plain handler is blocking, and channel-layer handlers run beside that.
         handler = getattr(self.consumer, get_handler_name(message), None)
         if handler is None:
             raise ValueError(f"No handler for message type {message['type']}")
-        if not self.conversation.thread_is_busy:
-            await self._look_at_databases()
+        await self._look_at_databases()
         await handler(message)
 
     async def _look_at_databases(self) -> None:
-        # Channels does this before every message: a hop to a thread, which is nine tenths of what a
-        # message costs it. Once a second is enough for a stale connection; a broken one makes an
-        # exception.
+        # A plain function of this connection looks at them itself when it ends, before any sync
+        # code of what comes now. Waiting for it would keep handlers from running beside it.
+        if self.conversation.thread_is_busy:
+            return
         async with self._database_lock:
-            if monotonic() >= self._database_check:
-                await self.recover()
-
-    async def recover(self) -> None:
-        self._database_check = monotonic() + DATABASE_CHECK_INTERVAL
-        await aclose_old_connections()
+            await self._close_connections()
 
     async def call(
         self, function: Callable[..., Any], call: Call, args: Sequence[Any], kwargs: dict[str, Any]
