@@ -29,25 +29,27 @@ _INTERVAL = 0.0007
 Stack = tuple[str, ...]
 
 
-def draw(seconds: float) -> str:
-    """Return the SVG of `seconds` of echoing through one stream."""
-    samples = asyncio.run(_sample(seconds))
+def draw(seconds: float, checks: str) -> str:
+    """Return the SVG of `seconds` of echoing through one stream with this DATABASE_CHECKS."""
+    samples = asyncio.run(_sample(seconds, checks))
     total = sum(samples.values())
     return icicle(
-        f"One message's life, echoed behind one stream: {total:,} samples",
+        f'One message, echoed behind one stream with "{checks}": {total:,} samples',
         _calls(samples, total),
         {name: colour for _, colour, name in _KINDS},
     )
 
 
-async def _sample(seconds: float) -> Counter[Stack]:
+async def _sample(seconds: float, checks: str) -> Counter[Stack]:
     samples: Counter[Stack] = Counter()
 
     def take(_: int, current: FrameType | None) -> None:
         samples[_stack(current)] += 1
 
     async with AsyncExitStack() as stack:
-        work = await echoing(stack, [ours(1)], [frame("stream-0", payload(100))])
+        work = await echoing(
+            stack, [ours(1, database_checks=checks)], [frame("stream-0", payload(100))]
+        )
         await work(500)
         before = signal.signal(signal.SIGALRM, take)
         signal.setitimer(signal.ITIMER_REAL, _INTERVAL, _INTERVAL)

@@ -55,9 +55,20 @@ class FloodedSocket(Socket):
 
 async def latency(effort: Effort) -> Figure:
     """p50 of a round trip while the flood is beside it, against a flood on its own socket."""
-    sides = [Side("flood beside it", "us"), Side("flood on its own socket", "us")]
+    return await _in_turns(effort, {"flood beside it": _beside, "flood on its own socket": _apart})
+
+
+async def flooded(effort: Effort) -> Figure:
+    """p50 of a stream's round trip beside a flooded stream, against both on their own sockets."""
+    return await _in_turns(effort, {"streams": _beside, "sockets of their own": _bare})
+
+
+async def _in_turns(
+    effort: Effort, starts: dict[str, Callable[[AsyncExitStack], Awaitable[Probe]]]
+) -> Figure:
+    sides = [Side(name, "us") for name in starts]
     for _ in range(min(effort.rounds, 31)):
-        for side, start in zip(sides, (_beside, _apart), strict=True):
+        for side, start in zip(sides, starts.values(), strict=True):
             async with AsyncExitStack() as stack:
                 probe = await start(stack)
                 await probe(effort.seconds / 4)
@@ -80,6 +91,14 @@ async def _apart(stack: AsyncExitStack) -> Probe:
     return _probe(socket, replies)
 
 
+async def _bare(stack: AsyncExitStack) -> Probe:
+    replies = Replies()
+    socket = await _connect(stack, Echo.as_asgi(), replies, "{")
+    other = await _connect(stack, Echo.as_asgi(), Replies(), "none")
+    other.flood(payload(100).encode())
+    return _probe(socket, replies, payload(100).encode())
+
+
 async def _connect(
     stack: AsyncExitStack, application: Application, replies: Replies, quiet: str
 ) -> FloodedSocket:
@@ -91,9 +110,9 @@ async def _connect(
     return socket
 
 
-def _probe(socket: Socket, replies: Replies) -> Probe:
-    message = frame("stream-0", payload(100))
-
+def _probe(
+    socket: Socket, replies: Replies, message: bytes = frame("stream-0", payload(100))
+) -> Probe:
     async def probe(seconds: float) -> float:
         times: list[float] = []
         end = time.perf_counter() + seconds

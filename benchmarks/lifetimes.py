@@ -9,6 +9,7 @@ import tracemalloc
 from .applications import Echo, ours
 from .driver import Application, Replies, Socket
 from .measure import Effort, Figure, Side, Work, figure, in_turns
+from .settings import channel_layer
 
 
 def _counting(replies: Replies) -> type[Echo]:
@@ -56,7 +57,7 @@ def _life(replies: Replies, applications: list[Application], replies_each: int) 
     return work
 
 
-async def memory(effort: Effort, kind: str) -> Figure:
+async def memory(effort: Effort, kind: str, layer: bool = False) -> Figure:
     """Python's memory for an idle connection: `kind` is "one", "lazy" or "eager"."""
     replies = Replies()
     child = _counting(replies)
@@ -70,9 +71,10 @@ async def memory(effort: Effort, kind: str) -> Figure:
     applications, replies_each = made[kind]
     sockets = 20 if kind == "eager" else 1
     sides = [Side(kind, "B"), Side("bare" if sockets == 1 else f"{sockets} bare", "B")]
-    for _ in range(min(effort.rounds, 5)):
-        sides[0].values.append(await per_user(replies, applications, replies_each, users))
-        sides[1].values.append(await per_user(replies, [bare] * sockets, 2, users))
+    with channel_layer(layer):
+        for _ in range(min(effort.rounds, 5)):
+            sides[0].values.append(await per_user(replies, applications, replies_each, users))
+            sides[1].values.append(await per_user(replies, [bare] * sockets, 2, users))
     return figure(sides)
 
 

@@ -57,9 +57,22 @@ async def one_stream(effort: Effort, size: int, layer: bool) -> Figure:
             )
 
 
-async def ten_streams(effort: Effort) -> Figure:
+async def always(effort: Effort) -> Figure:
+    """One stream whose messages all go to the thread of sync code against one that is spared it."""
+    message = frame("stream-0", payload(100))
+    async with AsyncExitStack() as stack:
+        return await in_turns(
+            {
+                checks: await echoing(stack, [ours(1, database_checks=checks)], [message])
+                for checks in ("always", "due")
+            },
+            effort,
+        )
+
+
+async def ten_streams(effort: Effort, size: int) -> Figure:
     """Ten streams against ten bare consumers, ten messages under way."""
-    content = payload(100)
+    content = payload(size)
     frames = [frame(name, content) for name in names(10)]
     async with AsyncExitStack() as stack:
         return await in_turns(

@@ -108,6 +108,7 @@ def draw(folder: Path, effort: Effort) -> dict[str, Lines]:
         memory,
         ("Memory of a user under Uvicorn", "consumers", "kB of server memory"),
     )
-    (folder / "bench-flame.svg").write_text(flame.draw(effort.seconds * 50))
-    print("bench-flame.svg")
+    for checks in ("always", "due"):
+        (folder / f"bench-flame-{checks}.svg").write_text(flame.draw(effort.seconds * 50, checks))
+        print(f"bench-flame-{checks}.svg")
     return drawn

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import hostile, latency, lifetimes, messages, routers, servers
+from . import hostile, latency, lifetimes, load, messages, routers, servers
 from .measure import Effort, Figure
 
 
@@ -43,17 +43,18 @@ class Row:
         return ratio >= self.reach if self.at_least else ratio <= self.reach
 
 
-def _one_stream(size: int, size_name: str, layer: bool) -> Row:
+def _one_stream(size: int, size_name: str, layer: bool, reach: float) -> Row:
     suffix = "-layer" if layer else ""
     title = f"one stream / bare consumer, {size_name}{', channel layer' if layer else ''}"
     run = partial(messages.one_stream, size=size, layer=layer)
-    return Row(f"one-{size_name.replace(' ', '')}{suffix}", title, 1.06, run)
+    return Row(f"one-{size_name.replace(' ', '')}{suffix}", title, reach, run)
 
 
 def _server(
     kind: str,
     *,
     cpu: float | None,
+    rate: float | None = None,
     ready: float | None,
     memory: float | None,
     deflate: float | None,
@@ -64,10 +65,12 @@ def _server(
 
     def row(name: str, what: str, reach: float | None, run: Any, **options: Any) -> Row:
         measure = partial(run, kind=kind, **options)
-        return Row(f"{kind}-{name}", f"{under}: {what}", reach, measure, in_process=False)
+        most = name == "rate"
+        return Row(f"{kind}-{name}", f"{under}: {what}", reach, measure, most, in_process=False)
 
     rows = [
         row("cpu", "server CPU", cpu, servers.cost),
+        row("rate", "messages per second", rate, servers.rate),
         row("ready", "time until all are ready", ready, servers.ready),
         row("memory", "memory", memory, servers.memory, deflate=False),
     ]
@@ -80,12 +83,24 @@ def _server(
 
 ROWS: tuple[Row, ...] = (
     *(
-        _one_stream(size, size_name, layer)
-        for size, size_name in ((100, "100 B"), (10_000, "10 kB"))
+        _one_stream(size, size_name, layer, reach)
+        for size, size_name, reach in ((100, "100 B", 0.14), (10_000, "10 kB", 0.66))
         for layer in (False, True)
     ),
-    Row("ten", "ten streams / ten bare consumers", 1.05, messages.ten_streams),
-    Row("rival", "ten streams: channelsmultiplexer / ours", 3.0, messages.against_rival, True),
+    Row(
+        "ten",
+        "ten streams / ten bare consumers, 100 B",
+        0.20,
+        partial(messages.ten_streams, size=100),
+    ),
+    Row(
+        "ten-10kB",
+        "ten streams / ten bare consumers, 10 kB",
+        0.72,
+        partial(messages.ten_streams, size=10_000),
+    ),
+    Row("always", 'one stream, 100 B: DATABASE_CHECKS "always" / "due"', None, messages.always),
+    Row("rival", "ten streams: channelsmultiplexer / ours", 15.0, messages.against_rival, True),
     Row("hops", "added to a trivial child, 100 B / a queue hop", 2.2, messages.added_in_hops),
     Row(
         "json",
@@ -101,6 +116,12 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("memory-one", "memory: one stream / bare", 1.5, partial(lifetimes.memory, kind="one")),
     Row(
+        "memory-one-layer",
+        "memory: one stream / bare, channel layer",
+        1.3,
+        partial(lifetimes.memory, kind="one", layer=True),
+    ),
+    Row(
         "memory-lazy",
         "memory: 20 lazy, unopened / bare",
         1.1,
@@ -108,9 +129,9 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "memory-eager",
-        "memory: 20 eager / 20 bare",
+        "memory: 20 eager / 20 bare, channel layer",
         1.08,
-        partial(lifetimes.memory, kind="eager"),
+        partial(lifetimes.memory, kind="eager", layer=True),
     ),
     Row(
         "connect-lazy",
@@ -121,7 +142,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "connect-eager",
         "connect + disconnect: 20 eager / 20 bare",
-        1.0,
+        0.4,
         partial(lifetimes.connecting, lazy=False),
     ),
     Row(
@@ -160,8 +181,19 @@ ROWS: tuple[Row, ...] = (
         5.0,
         partial(hostile.worst, handler="read"),
     ),
-    *_server("uvicorn", cpu=0.80, ready=1 / 2.8, memory=1 / 3, deflate=1 / 6.5),
-    *_server("uvicorn-legacy", cpu=0.80, ready=1 / 2.8, memory=1 / 3, deflate=1 / 6.5),
-    *_server("daphne", cpu=None, ready=None, memory=None, deflate=None),
+    *_server("uvicorn", cpu=0.35, rate=3.0, ready=1 / 4.5, memory=1 / 3, deflate=1 / 6.5),
+    *_server("uvicorn-legacy", cpu=0.35, rate=3.0, ready=1 / 4.5, memory=1 / 3, deflate=1 / 6.5),
+    *_server("daphne", cpu=0.25, ready=None, memory=None, deflate=None),
+    *(
+        Row(
+            f"load-{kind}",
+            f'{kind.capitalize()}, 2,000 sockets of ten streams: server CPU, "due" / "always"',
+            0.25,
+            partial(load.checking, kind=kind),
+            in_process=False,
+        )
+        for kind in ("uvicorn", "daphne")
+    ),
     Row("latency", "p50 latency: flood beside it / on its own socket", 1.1, latency.latency),
+    Row("flooded", "p50 latency beside a flood: streams / sockets", 0.22, latency.flooded),
 )

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import importlib.util
+import os
 import socket
 import sys
 import time
@@ -46,13 +47,19 @@ class Server:
                 return int(line.split()[1]) * 1024
         raise Skipped("the system doesn't say what memory a process has")
 
+    def terminate(self) -> None:
+        """Ask the server to end, by SIGTERM."""
+        self._process.terminate()
+
     async def connect(self, paths: list[str], replies: Replies) -> list[Client]:
         """Connect to each path, all at once."""
         return await connect(self.port, paths, replies, deflate=self._deflate)
 
 
 @contextlib.asynccontextmanager
-async def serving(kind: str, deflate: bool = False) -> AsyncIterator[Server]:
+async def serving(
+    kind: str, deflate: bool = False, application: str = "serve", **environment: str
+) -> AsyncIterator[Server]:
     """
     Run a server for the time of the context.
 
@@ -60,6 +67,8 @@ async def serving(kind: str, deflate: bool = False) -> AsyncIterator[Server]:
         kind: "uvicorn"; "uvicorn-legacy", with the implementation of WebSockets that was its
             default before; or "daphne".
         deflate: whether it negotiates permessage-deflate, which Daphne doesn't.
+        application: the module of this package whose `application` is served.
+        environment: the environment variables that it needs.
 
     Raises:
         Skipped: if it is not installed, or this is no Linux.
@@ -81,14 +90,18 @@ async def serving(kind: str, deflate: bool = False) -> AsyncIterator[Server]:
     }
     command = [sys.executable, "-W", "ignore", "-m", program, *options[program].split()]
     process = await asyncio.create_subprocess_exec(
-        *command, "benchmarks.serve:application", cwd=Path(__file__).parent.parent
+        *command,
+        f"benchmarks.{application}:application",
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, **environment},
     )
     pin(process.pid, core=1)
     try:
         await _listening(process, port)
         yield Server(process, port, deflate)
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            process.kill()
         await process.wait()
 
 
@@ -135,6 +148,14 @@ async def cost(effort: Effort, kind: str) -> Figure:
         server = await stack.enter_async_context(serving(kind))
         works = {side: await _messaging(stack, server, side) for side in (STREAMS, SOCKETS)}
         return await in_turns(works, effort, clock=server.cpu)
+
+
+async def rate(effort: Effort, kind: str) -> Figure:
+    """How many messages a second: the wall time of each, the other way round."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serving(kind))
+        works = {side: await _messaging(stack, server, side) for side in (STREAMS, SOCKETS)}
+        return await in_turns(works, effort, lambda times: times[1] / times[0], time.perf_counter)
 
 
 async def _messaging(stack: AsyncExitStack, server: Server, side: str) -> Work:
@@ -185,11 +206,11 @@ async def _ready(server: Server, side: str) -> float:
     seconds = time.perf_counter() - start
     for client in clients:
         await client.close()
-    await _idle(server)
+    await idle(server)
     return seconds
 
 
-async def _idle(server: Server) -> None:
+async def idle(server: Server) -> None:
     """Wait until the server has done all that it had to do."""
     while True:
         before = server.cpu()
@@ -221,9 +242,9 @@ async def per_user(users: int, kind: str, deflate: bool, side: str, count: int =
 
         # The first user imports and caches what all share.
         await come()
-        await _idle(server)
+        await idle(server)
         before = server.memory()
         for _ in range(users):
             await come()
-        await _idle(server)
+        await idle(server)
         return (server.memory() - before) / users / 1000

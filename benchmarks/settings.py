@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import django
 from channels.layers import InMemoryChannelLayer, channel_layers
 from django.conf import settings
 
 
-def configure() -> None:
-    """Configure Django: a database that nothing connects to, and no channel layer."""
+def configure(**more: Any) -> None:
+    """
+    Configure Django: a database that nothing connects to, and no channel layer.
+
+    Args:
+        more: further settings, or others.
+    """
     if settings.configured:
         return
     settings.configure(
         SECRET_KEY="benchmarks",
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
-        CHANNEL_LAYERS={},
-        USE_TZ=True,
+        **{"CHANNEL_LAYERS": {}, "USE_TZ": True, **more},
     )
     django.setup()
 

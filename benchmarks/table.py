@@ -11,10 +11,12 @@ import statistics
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .measure import Figure
-from .rows import Row
+
+if TYPE_CHECKING:
+    from .rows import Row
 
 _PACKAGES = (
     "channels-demultiplexer",
@@ -31,14 +33,14 @@ _PACKAGES = (
 )
 
 
-def circumstances() -> dict[str, Any]:
-    """Return the machine, the versions and the date."""
+def circumstances(module: str = "benchmarks") -> dict[str, Any]:
+    """Return the machine, the versions, the date and the command line of `module`."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": f"{_processor()}, {_cores()} cores, {platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "versions": {name: _version(name) for name in _PACKAGES},
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "command": " ".join(["python -m", module, *sys.argv[1:]]),
     }
 
 

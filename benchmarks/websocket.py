@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from typing import TypeVar
 
 from .driver import Replies
 
@@ -98,9 +99,13 @@ class Client(asyncio.Protocol):
         elif opcode == _PING:
             self.transport.write(pack(buffer[start : start + size], _PONG))
         elif opcode == _CLOSE:
-            raise RuntimeError(f"the server has closed: {buffer[start : start + size]!r}")
+            self.closed(int.from_bytes(buffer[start : start + min(size, 2)]))
         self._buffer = buffer[start + size :]
         return True
+
+    def closed(self, code: int) -> None:
+        """Note that the server has closed with `code`, 0 where it gives none."""
+        raise RuntimeError(f"the server has closed with {code}")
 
     def send(self, data: bytes) -> None:
         """Send a text message."""
@@ -109,21 +114,33 @@ class Client(asyncio.Protocol):
     async def close(self) -> None:
         """Drop the connection."""
         self.transport.abort()
+        await self.lost()
+
+    async def lost(self) -> None:
+        """Wait until the connection is lost."""
         await self._lost
 
 
+C = TypeVar("C", bound=Client)
+
+
 async def connect(
-    port: int, paths: list[str], replies: Replies, *, deflate: bool = False
-) -> list[Client]:
-    """Connect to each path, all at once, and return when all have been accepted."""
+    port: int,
+    paths: list[str],
+    replies: Replies,
+    *,
+    deflate: bool = False,
+    make: type[C] = Client,  # type: ignore[assignment]
+) -> list[C]:
+    """Connect a `make` to each path, all at once, and return when all have been accepted."""
     loop = asyncio.get_running_loop()
 
-    async def one(path: str) -> Client:
+    async def one(path: str) -> C:
         handshake = _HANDSHAKE.format(
             path=path, port=port, extensions=_DEFLATE if deflate else ""
         ).encode()
         _, client = await loop.create_connection(
-            lambda: Client(handshake, replies), "127.0.0.1", port
+            lambda: make(handshake, replies), "127.0.0.1", port
         )
         return client
 

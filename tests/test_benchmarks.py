@@ -45,7 +45,13 @@ def test_short_form_measures_every_row_that_needs_no_server(tmp_path: Path) -> N
 def test_documentation_gets_plots_table_and_report(tmp_path: Path) -> None:
     """With --docs the command leaves all that the page on performance includes."""
     _run("--only", "hops", "memory-lazy", "--docs", str(tmp_path))
-    plots = {"bench-payload", "bench-streams", "bench-memory", "bench-flame"}
+    plots = {
+        "bench-payload",
+        "bench-streams",
+        "bench-memory",
+        "bench-flame-always",
+        "bench-flame-due",
+    }
     assert {path.stem for path in tmp_path.glob("*.svg")} == plots
     for path in tmp_path.glob("*.svg"):
         assert ElementTree.parse(path).getroot().tag.endswith("svg")
@@ -60,6 +66,19 @@ def test_server_row_measures_a_real_server() -> None:
     printed = _run("--only", "uvicorn-cpu").stdout
     assert "one socket " in printed
     assert "ten sockets " in printed
+
+
+@pytest.mark.parametrize("layer", ["none", "memory"])
+def test_load_opens_holds_and_ends_streams(layer: str) -> None:
+    """The command for load opens as many streams as asked, and says how all of that went."""
+    command = [sys.executable, "-m", "benchmarks.load", "--sockets", "3", "--streams", "2"]
+    ended = subprocess.run(
+        [*command, "--layer", layer], cwd=_ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "streams opened: 6 on 3 sockets" in ended.stdout
+    assert ("a broadcast to every stream" in ended.stdout) is (layer == "memory")
+    assert "close code 1012 for 3\n" in ended.stdout
 
 
 def test_unknown_row_is_refused() -> None:
@@ -105,7 +124,7 @@ def test_added_is_the_difference_in_units_of_the_third() -> None:
     assert added([9.0, 5.0, 2.0]) == 2.0
 
 
-@pytest.mark.parametrize(("ratio", "verdict"), [(1.06, "ok"), (1.07, "SHORT")])
+@pytest.mark.parametrize(("ratio", "verdict"), [(0.14, "ok"), (0.15, "SHORT")])
 def test_verdict_compares_with_the_reach(ratio: float, verdict: str) -> None:
     """A row is ok up to its reach, and short beyond."""
     row = ROWS[0]
@@ -117,7 +136,7 @@ def test_verdict_compares_with_the_reach(ratio: float, verdict: str) -> None:
 def test_row_that_is_to_be_large_is_short_below_its_reach() -> None:
     """Where a ratio is to be at least its reach, less is short."""
     [rival] = [row for row in ROWS if row.name == "rival"]
-    assert rival.reached(3.0)
+    assert rival.reached(15.0)
     assert not rival.reached(2.9)
 
 
