@@ -13,8 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import conf
-from .declarations import DeclarationError
-from .demultiplexer import ATTRIBUTES, WebsocketDemultiplexer
+from .declarations import ATTRIBUTES, DeclarationError
+from .demultiplexer import WebsocketDemultiplexer
 from .router.checks import check_routes, leaves
 
 __all__ = ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"]

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NoReturn
 
 from channels.routing import URLRouter
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import URLPattern, path
 
 from .child import Child, inner_of, is_router, unwrap
-from .conf import child_fault
+from .conf import SETTINGS, child_fault, nearest
 from .frames import name_fault
 
-__all__ = ["DeclarationError", "declared_route", "mounted_router"]
+__all__ = [
+    "ATTRIBUTES",
+    "DeclarationError",
+    "declared_route",
+    "mounted_router",
+    "wrong_arguments",
+]
+
+#: The attributes by which a class declares what it has. `as_asgi()` takes them too.
+ATTRIBUTES: Final = {"consumer_classes", "urlpatterns", "close_when_empty"} | {
+    setting.name.lower() for setting in SETTINGS
+}
 
 _GIVE_CHILD = "give a consumer class or an ASGI application"
 
@@ -159,3 +170,16 @@ def _behind(application: Any) -> Iterator[Any]:
             for route in application.routes:
                 yield route.callback
                 yield from _behind(route.callback)
+
+
+def wrong_arguments(called: str, initkwargs: Mapping[str, Any]) -> str:
+    """Say what as_asgi() does not take, and what to write instead."""
+    children = {name: value for name, value in initkwargs.items() if callable(value)}
+    if children:  # as channelsmultiplexer takes them
+        names = ", ".join(f"{name!r}: ..." for name in children)
+        return f"{called} takes streams as consumer_classes={{{names}}}"
+    for name in initkwargs:
+        right = nearest(name, ATTRIBUTES)
+        if right is not None:
+            return f"{called} does not take {name}; write {right}"
+    return f"{called} takes {', '.join(sorted(ATTRIBUTES))}, not {', '.join(sorted(initkwargs))}"

@@ -16,8 +16,9 @@ from channels.layers import get_channel_layer
 from . import jsontext
 from .child import child
 from .close_codes import CloseCode
-from .conf import SETTINGS, DatabaseChecks, Options, Policy, nearest, options_of
+from .conf import DatabaseChecks, Options, Policy, options_of
 from .connection import Connection
+from .declarations import ATTRIBUTES, wrong_arguments
 from .exceptions import FrameError, MalformedFrame, StreamNotOpen
 from .frames import SUBPROTOCOL, Close, Data, Frame, Open, Ping, name_fault
 from .listing import StreamDeclaration, streams_of
@@ -137,7 +138,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """
         attributes = {name: initkwargs.pop(name) for name in ATTRIBUTES & initkwargs.keys()}
         if initkwargs and cls.__init__ is WebsocketDemultiplexer.__init__:
-            raise TypeError(_wrong_arguments(f"{cls.__name__}.as_asgi()", initkwargs))
+            raise TypeError(wrong_arguments(f"{cls.__name__}.as_asgi()", initkwargs))
         if attributes:
             attributes |= {"__module__": cls.__module__, "_sender": cls}
             cls = type(cls.__name__, (cls,), attributes)
@@ -406,22 +407,3 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             connection.close(frame)
         else:
             await connection.send_text(self._options.codec.pong(frame))
-
-
-def _wrong_arguments(called: str, initkwargs: Mapping[str, Any]) -> str:
-    """Say what as_asgi() does not take, and what to write instead."""
-    children = {name: value for name, value in initkwargs.items() if callable(value)}
-    if children:  # as channelsmultiplexer takes them
-        names = ", ".join(f"{name!r}: ..." for name in children)
-        return f"{called} takes streams as consumer_classes={{{names}}}"
-    for name in initkwargs:
-        right = nearest(name, ATTRIBUTES)
-        if right is not None:
-            return f"{called} does not take {name}; write {right}"
-    return f"{called} takes {', '.join(sorted(ATTRIBUTES))}, not {', '.join(sorted(initkwargs))}"
-
-
-#: What as_asgi() takes for class attributes.
-ATTRIBUTES: Final = {"consumer_classes", "urlpatterns", "close_when_empty"} | {
-    setting.name.lower() for setting in SETTINGS
-}

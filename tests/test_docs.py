@@ -286,12 +286,18 @@ async def test_a_lazy_stream_opens_at_its_first_frame():
     await socket.disconnect()
 
 
-def test_flow_control_is_set_by_attributes():
-    """The attributes of the example are the connection's options."""
-    options = example("flow_control").Demultiplexer.check()
+def test_flow_control_is_set_by_attributes_and_for_a_stream():
+    """The attributes of the example are the connection's options, and `child` has its own."""
+    demultiplexer = example("flow_control").Demultiplexer
+    options = demultiplexer.check()
     assert options.stream_capacity == 20
-    assert options.stream_overflow == "reject"
     assert options.max_frame_size == 65536
+    own = {stream.name: stream.settings for stream in demultiplexer.streams()}
+    assert own == {
+        "echo": {},
+        "positions": {"stream_overflow": "reject", "stream_capacity": 5},
+        "document/<int:document_id>/": {"stream_overflow": "close"},
+    }
 
 
 async def test_messages_can_be_changed_on_their_way():

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 EXPORTS = {
     "apps": ["ChannelsDemultiplexerConfig"],
+    "asgi": ["ASGIApplication", "ASGIView", "Message", "Receive", "Scope", "Send"],
     "asyncapi": ["document"],
     "checks": ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"],
     "child": ["Child", "child", "inner_of", "is_router", "unwrap"],
@@ -61,7 +62,21 @@ EXPORTS = {
         "wrong",
     ],
     "credit": ["Credit"],
-    "declarations": ["DeclarationError", "declared_route", "mounted_router"],
+    "database": [
+        "aclose_due_connections",
+        "doubt_after",
+        "is_due",
+        "is_spared",
+        "resolve_doubt",
+        "spare",
+    ],
+    "declarations": [
+        "ATTRIBUTES",
+        "DeclarationError",
+        "declared_route",
+        "mounted_router",
+        "wrong_arguments",
+    ],
     "demultiplexer": ["WebsocketDemultiplexer", "child"],
     "envelope": ["Envelope", "NoEnvelope"],
     "exceptions": [
@@ -120,6 +135,7 @@ EXPORTS = {
         "Scope",
         "Send",
     ],
+    "shortcuts": ["spared", "spared_route"],
     "signals": ["announce", "frame_rejected", "stream_closed", "stream_opened"],
     "status": ["StatusCodes"],
     "stream": ["Stream", "StreamState"],
