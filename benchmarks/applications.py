@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -17,6 +18,13 @@ class Echo(AsyncJsonWebsocketConsumer):
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         await self.send_json(content)
+
+
+class Stalled(AsyncJsonWebsocketConsumer):
+    """Never ends receiving its first message."""
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        await asyncio.Event().wait()
 
 
 async def trivial(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import hostile, latency, lifetimes, load, messages, routers, servers
+from . import hostile, latency, lifetimes, load, messages, routers, servers, stalled
 from .measure import Effort, Figure
 
 
@@ -190,6 +190,16 @@ ROWS: tuple[Row, ...] = (
             f'{kind.capitalize()}, 2,000 sockets of ten streams: server CPU, "due" / "always"',
             0.25,
             partial(load.checking, kind=kind),
+            in_process=False,
+        )
+        for kind in ("uvicorn", "daphne")
+    ),
+    *(
+        Row(
+            f"credit-{kind}",
+            f"{kind.capitalize()}, p50 of an echo beside a stalled stream, credit / without it",
+            1.0,
+            partial(stalled.beside, kind=kind),
             in_process=False,
         )
         for kind in ("uvicorn", "daphne")
