@@ -28,13 +28,7 @@ from .routing import ASGIView, Message, Receive, Routes, Scope, Send
 __all__ = ["WebsocketDemultiplexer", "child"]
 
 #: What Channels calls when a socket connects and disconnects.
-_HOOKS = (
-    "connect",
-    "disconnect",
-    "dispatch",
-    "websocket_connect",
-    "websocket_disconnect",
-)
+_HOOKS = ("connect", "disconnect", "dispatch", "websocket_connect", "websocket_disconnect")
 
 # After so many messages of a client, or so many seconds of work on them, others get their turn.
 _BREATH: Final = 64
@@ -84,9 +78,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     # Whether a subclass overrides receive_json.
     _reads_frames: ClassVar[bool] = False
 
-    # Whether no code of a subclass runs when the socket connects and disconnects. Channels'
-    # dispatch goes to a thread and back three times then, for the sake of such code's database
-    # connections: without, connecting and disconnecting costs a third.
+    # Whether no code of a subclass runs when the socket connects and disconnects. Channels' dispatch
+    # goes to a thread then, for the sake of such code's database connections.
     _is_plain: ClassVar[bool] = True
 
     _known_routes: ClassVar[tuple[Any, Any, Routes]]
@@ -117,8 +110,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         self._undelivered: str | None = None
         # What tells whether the content has been changed.
         self._fingerprint: bytes | None = None
-        # Whether the class may be in its groups, and has been told of the connect and of the
-        # disconnect.
+        # Whether it may be in its groups, has been told of the connect, and of the disconnect.
         self._joined = False
         self._connected = False
         self._disconnected = False
