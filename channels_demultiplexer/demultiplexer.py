@@ -78,8 +78,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     # Whether a subclass overrides receive_json.
     _reads_frames: ClassVar[bool] = False
 
-    # Whether no code of a subclass runs when the socket connects and disconnects. Channels' dispatch
-    # goes to a thread then, for the sake of such code's database connections.
+    # Whether no code of a subclass runs when the socket connects and disconnects. Channels'
+    # dispatch goes to a thread then, for the sake of such code's database connections.
     _is_plain: ClassVar[bool] = True
 
     _known_routes: ClassVar[tuple[Any, Any, Routes]]
