@@ -79,5 +79,5 @@ bench: $(VENV)/dev
 
 clean:
 	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .tox
-	rm -rf build dist docs/_build *.egg-info *.sqlite3* example/*.sqlite3*
+	rm -rf build dist docs/_build tests/js/node_modules *.egg-info *.sqlite3* example/*.sqlite3*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -30,7 +30,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, source)
     for name in "channels_demultiplexer", "tests", "example":
-        ignored = shutil.ignore_patterns("__pycache__", "*.sqlite3*")
+        ignored = shutil.ignore_patterns("__pycache__", "node_modules", "*.sqlite3*")
         shutil.copytree(ROOT / name, source / name, ignore=ignored)
     for name in DATA:
         (source / name).parent.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,7 @@ export class FakeSocket {
   binaryType = "blob";
   sent = [];
   closed = null;
+  closes = 0;
   onopen = null;
   onmessage = null;
   onclose = null;
@@ -66,6 +67,7 @@ export class FakeSocket {
 
   close(...args) {
     this.closed = args;
+    this.closes += 1;
   }
 
   // What the test does.

@@ -510,6 +510,17 @@ describe("lives of one name", () => {
     ]);
   });
 
+  test("what an eager one sent before its answer is gone with its connection", () => {
+    const parts = fake();
+    const stream = parts.client.stream("echo");
+    const messages = record(stream, ["message"]);
+    parts.connect().say(data("echo", 1));
+    parts.wire.end();
+    parts.clock.pass(500);
+    accept(parts.connect(), "echo");
+    assert.deepEqual(messages, []);
+  });
+
   test("an open one is shared by those who ask for it", () => {
     const { client, stream, wire } = opened();
     assert.equal(client.stream("echo"), stream);
@@ -781,6 +792,9 @@ describe("JSON", () => {
     wire.say(binary([49]).buffer);
     assert.deepEqual(events.map(({ type }) => type), ["message", "json", "message", "message"]);
     assert.deepEqual(events[1].data, { a: 1 });
+    // A child that writes its envelope itself, under MANAGE_ENVELOPE = False.
+    wire.say('{ "payload": {"b": 1}, "stream": "echo" }');
+    assert.deepEqual(events.slice(4).map((e) => e.data), ['{"b":1}', { b: 1 }]);
   });
 });
 
