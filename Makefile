@@ -5,12 +5,13 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo talk test lint format types docs bench clean
+.PHONY: help demo talk screenshot test lint format types docs bench clean
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    serve the example with Daphne (PORT=$(PORT))"
+	@echo "make demo    serve the example with Daphne (PORT=$(PORT); with REDIS_URL, over Redis)"
 	@echo "make talk    talk to it, in another terminal"
+	@echo "make screenshot  take the pictures of the demo page; needs Chromium"
 	@echo "make test    run the tests, which must cover everything (ARGS=... for pytest)"
 	@echo "make lint    check the code's style"
 	@echo "make format  format the code"
@@ -28,14 +29,14 @@ $(VENV)/test $(VENV)/dev: setup.cfg | $(BIN)/python
 	@touch $@
 
 $(VENV)/demo: setup.cfg | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[daphne,client]"
+	$(BIN)/python -m pip install --quiet --editable ".[daphne,client,redis]"
 	@touch $@
 
 demo: $(VENV)/demo
 	@$(BIN)/python example/manage.py migrate --verbosity 0
 	@echo
-	@echo "  The example is at http://127.0.0.1:$(PORT)/, which says what to try."
-	@echo "  To talk to all its consumers over one socket, in another terminal:"
+	@echo "  The demo is at http://127.0.0.1:$(PORT)/: open it in two windows."
+	@echo "  To talk to the example's consumers without a browser, in another terminal:"
 	@echo
 	@echo "      make talk PORT=$(PORT)"
 	@echo
@@ -43,6 +44,9 @@ demo: $(VENV)/demo
 
 talk: $(VENV)/demo
 	@$(BIN)/python example/talk.py --url ws://127.0.0.1:$(PORT)
+
+screenshot: $(VENV)/dev
+	$(BIN)/python example/screenshot.py
 
 # The report is shown where something isn't covered; otherwise pytest has the last word.
 test: $(VENV)/test

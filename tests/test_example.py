@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -15,44 +13,22 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from .servers import ROOT, Server, serve
-
-EXAMPLE = ROOT / "example"
+from .example_project import APPLICATION, migrated, run
+from .redis_server import redis_server
+from .servers import Server, serve
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of the example, with a migrated database of its own."""
-    env = {
-        "DJANGO_SETTINGS_MODULE": "mysite.settings",
-        "EXAMPLE_DATABASE": str(tmp_path_factory.mktemp("example") / "db.sqlite3"),
-        "PYTHONPATH": os.pathsep.join([str(EXAMPLE), str(ROOT)]),
-    }
-    run(["manage.py", "migrate"], env)
-    return env
+    return migrated(tmp_path_factory.mktemp("example") / "db.sqlite3")
 
 
 @pytest.fixture(scope="module", params=["daphne", "uvicorn"])
 def server(request: pytest.FixtureRequest, environment: dict[str, str]) -> Iterator[Server]:
     """The example, served."""
-    with serve(request.param, "mysite.asgi:application", env=environment) as server:
+    with serve(request.param, APPLICATION, env=environment) as server:
         yield server
-
-
-def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a script of the example with every warning an error."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", *command],
-        cwd=EXAMPLE,
-        env={**os.environ, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done
 
 
 def test_checks_and_migrations(environment: dict[str, str]) -> None:
@@ -95,6 +71,30 @@ def test_page(server: Server) -> None:
     assert f"talk.py --url {server.url}" in page
 
 
+async def test_processes_share_redis(environment: dict[str, str]) -> None:
+    """With REDIS_URL, what is said in a room of one process is heard in that of another."""
+    with redis_server() as redis:
+        env = {**environment, "REDIS_URL": redis.url}
+        with (
+            serve("daphne", APPLICATION, env=env) as first,
+            serve("uvicorn", APPLICATION, env=env) as second,
+        ):
+            async with contextlib.AsyncExitStack() as stack:
+                sockets = []
+                for server in first, second:
+                    origin = server.url.replace("ws:", "http:")
+                    opening = connect(server.url + "/ws/demo/", origin=origin, proxy=None)
+                    socket = await stack.enter_async_context(opening)
+                    await socket.send(json.dumps({"stream": "chat/lobby/", "event": "open"}))
+                    await socket.recv()
+                    sockets.append(socket)
+                said = {"stream": "chat/lobby/", "payload": {"message": "hello"}}
+                await sockets[0].send(json.dumps(said))
+                for socket in sockets:
+                    async with asyncio.timeout(20):
+                        assert json.loads(await socket.recv()) == said
+
+
 async def test_foreign_origin(server: Server) -> None:
     """A page of another site cannot open the socket."""
     with pytest.raises(InvalidStatus) as caught:
@@ -106,7 +106,7 @@ async def test_foreign_origin(server: Server) -> None:
 @pytest.mark.parametrize(("name", "code"), [("daphne", 1006), ("uvicorn", 1012)])
 async def test_shutdown(environment: dict[str, str], name: str, code: int) -> None:
     """The server ends when it is told to, with streams open."""
-    with serve(name, "mysite.asgi:application", env=environment) as server:
+    with serve(name, APPLICATION, env=environment) as server:
         origin = server.url.replace("ws:", "http:")
         async with connect(server.url + "/ws/streams/", origin=origin, proxy=None) as socket:
             await socket.send(json.dumps({"stream": "chat/lobby/", "event": "open"}))

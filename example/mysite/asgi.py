@@ -5,6 +5,7 @@ import os
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
@@ -14,12 +15,16 @@ django_asgi_app = get_asgi_application()
 
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer  # noqa: E402
 
-from .demultiplexers import Demultiplexer, MembersDemultiplexer  # noqa: E402
+from .demultiplexers import (  # noqa: E402
+    DemoDemultiplexer,
+    Demultiplexer,
+    MembersDemultiplexer,
+)
 from .routing import websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": django_asgi_app,
+        "http": ASGIStaticFilesHandler(django_asgi_app),
         "websocket": AllowedHostsOriginValidator(
             AuthMiddlewareStack(
                 URLRouter(
@@ -31,6 +36,7 @@ application = ProtocolTypeRouter(
                         ),
                         path("ws/streams/", Demultiplexer.as_asgi()),
                         path("ws/members/", MembersDemultiplexer.as_asgi()),
+                        path("ws/demo/", DemoDemultiplexer.as_asgi()),
                         *websocket_urlpatterns,
                     ]
                 )

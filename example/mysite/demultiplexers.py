@@ -2,6 +2,7 @@
 
 from articles.consumers import ArticlesConsumer
 from chat.consumers import ChatConsumer
+from demo import consumers as demo
 from notes.consumers import NotesConsumer
 
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
@@ -29,3 +30,20 @@ class MembersDemultiplexer(Demultiplexer):
             await self.accept()
         else:
             await self.close()
+
+
+class DemoDemultiplexer(WebsocketDemultiplexer):
+    """What the demo page shows. Each stream opens when the page asks for it."""
+
+    lazy = True
+    consumer_classes = {
+        "chat/<slug:room_name>/": ChatConsumer,
+        "ticker": demo.TickerConsumer,
+        "articles": demo.LiveArticlesConsumer,
+        "wall": demo.WallConsumer,
+        "board": demo.BoardConsumer,
+        "crash": demo.CrashConsumer,
+        "stall": demo.StallConsumer,
+        "block": demo.BlockConsumer,
+        "refuse": demo.RefuseConsumer,
+    }

@@ -1,4 +1,8 @@
-"""Settings of the example: SQLite and the channel layer in memory, so for one process only."""
+"""
+Settings of the example: SQLite, and the channel layer in memory, so for one process only.
+
+With REDIS_URL the channel layer is in Redis, for any number of processes.
+"""
 
 import os
 from pathlib import Path
@@ -15,19 +19,22 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
+    "django.contrib.staticfiles",
     "channels_demultiplexer",
     "chat",
     "notes",
     "articles",
+    "demo",
 ]
 MIDDLEWARE = [
+    "mysite.middleware.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
 ]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "mysite" / "templates"],
+        "APP_DIRS": True,
         "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
     }
 ]
@@ -43,4 +50,14 @@ DATABASES = {
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+if REDIS_URL := os.environ.get("REDIS_URL"):
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            # redis-py 8 gives up a read after five seconds by default: too short to wait in.
+            "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}]},
+        }
+    }

@@ -10,8 +10,9 @@ urlpatterns = [
     path(
         "",
         TemplateView.as_view(
-            template_name="index.html",
+            template_name="demo/page.html",
             extra_context={
+                "rooms": ["lobby", "kitchen"],
                 "streams": Demultiplexer.consumer_classes,
                 "urls": [route.pattern for route in websocket_urlpatterns],
             },
