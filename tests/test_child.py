@@ -115,7 +115,7 @@ async def test_stream_capacity(kind: Any) -> None:
         client.data(name, 1)
         await client.expect_silence()
         client.data(name, 2)
-        assert (await client.expect_error(429, name)).startswith("1 frames wait ")
+        await client.expect_error(429, name)
         client.open("z")
         for number in range(3):
             client.data("z", number)
