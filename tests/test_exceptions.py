@@ -57,10 +57,11 @@ ERRORS = [
 ]
 
 NOT_JSON = "the message is not JSON"
-NOT_ONE_CONTENT = "a frame has exactly one of 'payload', 'text' and 'event'"
-NO_NAME = "'stream' is the stream's name, a string"
-CODE = "'code' is an integer from 1000 to 4999"
-QUERY = "'query' is a string without lone surrogates"
+NOT_AN_OBJECT = "a frame is a JSON object"
+NO_NAME = "the frame has no 'stream'"
+ONE_OF = "a frame has exactly one of 'payload', 'text' and 'event', this one has"
+CODE = "'code' is an integer from 1000 to 4999, not"
+QUERY = "'query' is a string without lone surrogates, not"
 BINARY = (
     "a binary message is one byte with the length of the stream's name, 1 to 255, the name, "
     "and the bytes for the stream"
@@ -70,33 +71,37 @@ MALFORMED = [
     ("hello", NOT_JSON),
     ('{"stream":"a","payload":NaN}', NOT_JSON),
     (f'{{"x":{DEEP}}}', "the message is nested too deeply"),
-    (rf'["\ud800",{DEEP}]', NOT_JSON),
+    (rf'{{"x":"\ud800","y":{DEEP}}}', NOT_JSON),
     ("\ud800", "the message is not UTF-8"),
-    ("[]", "a frame is a JSON object"),
+    ("[]", NOT_AN_OBJECT),
+    (rf'["\ud800",{DEEP}]', NOT_AN_OBJECT),
     ("{}", NO_NAME),
-    ('{"stream":1,"payload":1}', NO_NAME),
     ('{"event":"open"}', NO_NAME),
+    ('{"stream":1,"payload":1}', "'stream' is a string, not 1"),
     ('{"stream":"","payload":1}', "a stream's name has 1 to 255 bytes, not 0"),
     (f'{{"stream":"{"é" * 128}","event":"x"}}', "a stream's name has 1 to 255 bytes, not 256"),
     (r'{"stream":"\ud800","text":"x"}', "the stream's name has a lone surrogate"),
-    ('{"stream":"a"}', NOT_ONE_CONTENT),
-    ('{"stream":"a","payload":1,"text":"x"}', NOT_ONE_CONTENT),
-    ('{"stream":"a","payload":1,"event":"open"}', NOT_ONE_CONTENT),
-    ('{"event":"ping","text":"x"}', NOT_ONE_CONTENT),
-    ('{"stream":"a","text":1}', "'text' is a string"),
-    ('{"stream":"a","event":"pong"}', "a client's 'event' is open, close or ping"),
-    ('{"stream":"a","event":"open","subprotocols":1}', "'subprotocols' is a list of strings"),
-    ('{"stream":"a","event":"open","query":1}', QUERY),
-    (r'{"stream":"a","event":"open","query":"\ud800"}', QUERY),
-    ('{"stream":"a","event":"close","code":999}', CODE),
-    ('{"stream":"a","event":"close","code":null}', CODE),
-    ('{"stream":"a","event":"close","reason":1}', "'reason' is a string"),
+    ('{"stream":"a"}', f"{ONE_OF} none"),
+    ('{"stream":"a","payload":1,"text":"x"}', f"{ONE_OF} 'payload' and 'text'"),
+    ('{"stream":"a","payload":1,"event":"open"}', f"{ONE_OF} 'payload' and 'event'"),
+    ('{"event":"ping","text":"x"}', f"{ONE_OF} 'text' and 'event'"),
+    ('{"stream":"a","text":1}', "'text' is a string, not 1"),
+    ('{"stream":"a","event":"pong"}', "'event' is 'open', 'close' or 'ping', not 'pong'"),
+    (
+        '{"stream":"a","event":"open","subprotocols":1}',
+        "'subprotocols' is a list of strings, not 1",
+    ),
+    ('{"stream":"a","event":"open","query":1}', f"{QUERY} 1"),
+    (r'{"stream":"a","event":"open","query":"\ud800"}', rf'{QUERY} "\ud800"'),
+    ('{"stream":"a","event":"close","code":999}', f"{CODE} 999"),
+    ('{"stream":"a","event":"close","code":null}', f"{CODE} null"),
+    ('{"stream":"a","event":"close","reason":1}', "'reason' is a string, not 1"),
 ]
 MALFORMED_WITH_OWN_KEYS = [
-    ("{}", r"'str\xf6am' is the stream's name, a string"),
-    ('{"ströam":"a"}', "a frame has exactly one of 'p', 't' and \"e'\""),
-    ('{"ströam":"a","t":1}', "'t' is a string"),
-    ('{"ströam":"a","e\'":1}', "a client's \"e'\" is open, close or ping"),
+    ("{}", r"the frame has no 'str\xf6am'"),
+    ('{"ströam":"a"}', "a frame has exactly one of 'p', 't' and \"e'\", this one has none"),
+    ('{"ströam":"a","t":1}', "'t' is a string, not 1"),
+    ('{"ströam":"a","e\'":1}', "\"e'\" is 'open', 'close' or 'ping', not 1"),
 ]
 MALFORMED_BINARY = [
     (b"", BINARY),
