@@ -24,7 +24,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # .venv/test stands for the extra `test`, and so on. setup.cfg says what is in them.
-$(VENV)/test $(VENV)/dev: setup.cfg | $(BIN)/python
+$(VENV)/test $(VENV)/docs $(VENV)/dev: setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[$(@F)]"
 	@touch $@
 
@@ -75,7 +75,7 @@ $(VENV)/typed/stamp: setup.cfg | $(BIN)/python
 	$(@D)/bin/python -m pip install --quiet ".[typed]"
 	@touch $@
 
-docs: $(VENV)/dev
+docs: $(VENV)/docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 bench: $(VENV)/dev

@@ -13,7 +13,14 @@ author = "The channels-demultiplexer developers"
 release = version_of("channels-demultiplexer")
 version = ".".join(release.split(".")[:2])
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.intersphinx", "sphinx.ext.napoleon"]
+# The names that these pages refer to, with where others document them. Kept here, as text, since a
+# build must neither need a network nor change with what it finds there.
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", "inventories/python.txt"),
+    "django": ("https://docs.djangoproject.com/en/5.2", "inventories/django.txt"),
+    "channels": ("https://channels.readthedocs.io/en/stable", "inventories/channels.txt"),
+}
 exclude_patterns = ["_build"]
 # In docstrings, `name` is code.
 default_role = "code"
