@@ -5,13 +5,14 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo talk screenshot test lint format types docs bench clean
+.PHONY: help demo talk screenshot cluster test lint format types docs bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    serve the example with Daphne (PORT=$(PORT); with REDIS_URL, over Redis)"
 	@echo "make talk    talk to it, in another terminal"
 	@echo "make screenshot  take the pictures of the demo page; needs Chromium"
+	@echo "make cluster serve it with two servers behind nginx, and Redis (PORT=$(PORT))"
 	@echo "make test    run the tests, which must cover everything (ARGS=... for pytest)"
 	@echo "make lint    check the code's style"
 	@echo "make format  format the code"
@@ -26,6 +27,10 @@ $(BIN)/python:
 # .venv/test stands for the extra `test`, and so on. setup.cfg says what is in them.
 $(VENV)/test $(VENV)/docs $(VENV)/dev: setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[$(@F)]"
+	@touch $@
+
+$(VENV)/cluster: setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[redis]" uvicorn websockets
 	@touch $@
 
 $(VENV)/demo: setup.cfg | $(BIN)/python
@@ -47,6 +52,9 @@ talk: $(VENV)/demo
 
 screenshot: $(VENV)/dev
 	$(BIN)/python example/screenshot.py
+
+cluster: $(VENV)/cluster
+	@exec $(BIN)/python example/cluster.py --port $(PORT)
 
 # The report is shown where something isn't covered; otherwise pytest has the last word.
 test: $(VENV)/test

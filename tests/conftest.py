@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 
+from .distribution import Distribution, build
+
 
 @pytest.fixture(scope="session", autouse=True)
 def collect_quickly() -> None:
@@ -36,3 +38,9 @@ async def nothing_left_behind() -> AsyncIterator[None]:
 def layer() -> InMemoryChannelLayer:
     """The channel layer of this test."""
     return get_channel_layer()
+
+
+@pytest.fixture(scope="session")
+def distribution(tmp_path_factory: pytest.TempPathFactory) -> Distribution:
+    """The distributions, built once for all tests that need them."""
+    return build(tmp_path_factory.mktemp("distribution"))

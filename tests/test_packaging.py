@@ -4,57 +4,30 @@ from __future__ import annotations
 
 import email
 import email.message
-import shutil
+import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
+from .distribution import DATA, Distribution, install
 from .servers import ROOT
 
-#: Files that the package carries beside its modules.
-DATA = (
-    "channels_demultiplexer/py.typed",
-    "channels_demultiplexer/static/channels_demultiplexer/a_test.js",
-)
-
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, built from a source distribution, as `python -m build` does."""
-    source = tmp_path_factory.mktemp("build") / "source"
-    source.mkdir()
-    for name in "LICENSE", "README.rst", "pyproject.toml", "setup.cfg", "setup.py", "MANIFEST.in":
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    for name in "channels_demultiplexer", "tests", "example":
-        ignored = shutil.ignore_patterns("__pycache__", "node_modules", "*.sqlite3*")
-        shutil.copytree(ROOT / name, source / name, ignore=ignored)
-    for name in DATA:
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).touch()
-    subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", source / "dist", source],
-        check=True,
-        capture_output=True,
-    )
-    [built] = (source / "dist").glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def metadata(wheel: Path) -> email.message.Message:
+def metadata(distribution: Distribution) -> email.message.Message:
     """What the wheel says of itself."""
-    with ZipFile(wheel) as archive:
+    with ZipFile(distribution.wheel) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         return email.message_from_bytes(archive.read(name))
 
 
-def test_files(wheel: Path) -> None:
+def test_files(distribution: Distribution) -> None:
     """The wheel has the package with its type marker and static files, and no more."""
-    with ZipFile(wheel) as archive:
+    with ZipFile(distribution.wheel) as archive:
         names = set(archive.namelist())
     assert names.issuperset(DATA)
     modules = {str(path.relative_to(ROOT)) for path in ROOT.glob("channels_demultiplexer/**/*.py")}
@@ -87,10 +60,9 @@ def test_metadata(metadata: email.message.Message) -> None:
     assert sorted(required) == ["Django>=5.2", "channels>=4.3", "msgspec>=0.19"]
 
 
-def test_installed(wheel: Path, tmp_path: Path) -> None:
+def test_installed(distribution: Distribution, tmp_path: Path) -> None:
     """The wheel installs, and what it installs can be imported."""
-    install = ["pip", "install", "--quiet", "--no-deps", "--no-index", "--target", tmp_path, wheel]
-    subprocess.run([sys.executable, "-m", *install], check=True)
+    install(distribution.wheel, tmp_path)
     code = "import channels_demultiplexer.demultiplexer as module; print(module.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -101,3 +73,27 @@ def test_installed(wheel: Path, tmp_path: Path) -> None:
         env={"PYTHONPATH": str(tmp_path)},
     )
     assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+
+
+def test_the_source_distribution_tests_itself(distribution: Distribution, tmp_path: Path) -> None:
+    """What is unpacked from the source distribution has all that its tests need, and they run."""
+    with tarfile.open(distribution.sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    [source] = tmp_path.iterdir()
+    ignored = {"__pycache__", "_build", "node_modules"}
+    for folder in "benchmarks", "docs", "example", "tests":
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and not ignored & set(path.parts) and "sqlite3" not in path.name:
+                assert (source / path.relative_to(ROOT)).exists(), path
+    # Those that read the most of what is not in the package.
+    tests = ["tests/test_docs.py", "tests/test_router_docs.py", "tests/test_frames.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *tests],
+        cwd=source,
+        env={**os.environ, "PYTHONPATH": str(source)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout

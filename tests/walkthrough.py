@@ -1,0 +1,152 @@
+"""The blocks of a page that a reader follows step by step, and a folder to follow it in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from .distribution import install
+from .servers import HOST, ROOT
+
+__all__ = ["Block", "Folder", "blocks"]
+
+DOCS = ROOT / "docs"
+#: A block of code, or the inclusion of one: the directive, its argument, what is indented below it.
+_BLOCK = re.compile(r"^\.\. (code-block|literalinclude):: *(\S*)\n((?:(?:   .*)?\n)*)", re.M)
+
+
+@dataclass(frozen=True)
+class Block:
+    """
+    A block of a page.
+
+    Attributes:
+        language: what is named in the directive, "" for Python.
+        caption: the name of the file that it belongs to, or None.
+        text: what stands in it.
+    """
+
+    language: str
+    caption: str | None
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        """What is typed where this is a block of the terminal."""
+        return [line[2:] for line in self.text.splitlines() if line.startswith("$ ")]
+
+
+def blocks(page: str) -> list[Block]:
+    """Return the blocks of a page, in their order, with what they include."""
+    found = []
+    for kind, argument, body in _BLOCK.findall((DOCS / f"{page}.rst").read_text()):
+        options = dict(re.findall(r"^   :([\w-]+): *(.*)$", body, re.MULTILINE))
+        if kind == "literalinclude":
+            text, language = (DOCS / argument).read_text(), options.get("language", "")
+        else:
+            text = "".join(line for line in body.splitlines(True) if not line.startswith("   :"))
+            text, language = textwrap.dedent(text).strip("\n") + "\n", argument
+        found.append(Block(language, options.get("caption"), text))
+    return found
+
+
+class Folder:
+    """
+    An empty folder, in which the package is installed from a wheel and nothing else is.
+
+    Attributes:
+        path: where commands run; `cd` changes it.
+        port: stands for 8000 in all that is written and run.
+    """
+
+    def __init__(self, path: Path, wheel: Path) -> None:
+        self.path = path / "empty"
+        self.path.mkdir()
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            self.port: int = probe.getsockname()[1]
+        self._site = path / "site"
+        self._wheel = wheel
+        self._env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("DJANGO")},
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": str(self._site),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def here(self, text: str) -> str:
+        """Return `text` with this folder's port."""
+        return text.replace("localhost:8000", f"localhost:{self.port}")
+
+    def write(self, block: Block) -> None:
+        """Make the file of a block. Settings are added to, as the pages say."""
+        assert block.caption is not None
+        path = self.path / block.caption
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = path.read_text() if block.caption.endswith("settings.py") else ""
+        path.write_text(before + self.here(block.text))
+
+    def run(self, command: str) -> str:
+        """Run a command of a page, and return what it prints. Fails where the command does."""
+        if command.startswith("python -m pip install"):
+            install(self._wheel, self._site)  # what else the command names is there already
+            return ""
+        if command.startswith("cd "):
+            self.path /= command[3:]
+            return ""
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=self.path,
+            env=self._env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
+        return done.stdout
+
+    @contextlib.contextmanager
+    def serving(self, command: str) -> Iterator[str]:
+        """Run the command that starts the server, until the block ends. Yields its address."""
+        log_path = self.path.parent / "log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                f"{command} {self.port}",
+                shell=True,
+                cwd=self.path,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # runserver's reloader has a child
+            )
+        url = f"http://localhost:{self.port}/"
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                with contextlib.suppress(URLError), urlopen(url):
+                    break
+                said = log_path.read_text()
+                assert process.poll() is None, said
+                assert time.monotonic() < deadline, said
+                time.sleep(0.05)
+            yield url
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
