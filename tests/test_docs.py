@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import io
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import docutils.core
 import prometheus_client
 import pytest
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -386,3 +388,26 @@ async def test_a_stream_name_cannot_forge_a_line_of_the_log(caplog):
     await socket.disconnect()
     [record] = caplog.records
     assert record.getMessage() == r"stream '1/#\nERROR forged' of '/ws/' crashed"
+
+
+# What a forge and a package index show.
+
+
+def test_the_readme_renders_without_sphinx():
+    """The README is plain reStructuredText, and links to nothing that is only in a clone."""
+    stream = io.StringIO()
+    settings = {"warning_stream": stream, "syntax_highlight": "none"}
+    text = (ROOT / "README.rst").read_text()
+    html = docutils.core.publish_string(text, writer="html5", settings_overrides=settings).decode()
+    assert not stream.getvalue()
+    links = re.findall(r'<a [^>]*class="reference external"[^>]*href="([^"]+)"', html)
+    assert links
+    assert all(link.startswith("https://") for link in links)
+
+
+def test_the_readme_names_the_commands_of_the_makefile():
+    """Each `make` command of the README is a target."""
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake (\w+)", (ROOT / "README.rst").read_text()))
+    assert named - {"python3"} <= targets
+    assert {"demo", "test"} <= named
