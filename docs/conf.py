@@ -1,11 +1,20 @@
 """Sphinx configuration: `sphinx-build -W docs docs/_build`. Needs no network."""
 
+import sys
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 from django.conf import settings
 
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import diagrams  # noqa: E402
+
 # The consumers that autodoc imports look at Django's settings.
 settings.configure(USE_TZ=True)
+
+diagrams.draw_all(HERE / "_static" / "diagrams")
 
 project = "channels-demultiplexer"
 copyright = "The channels-demultiplexer developers"

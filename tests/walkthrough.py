@@ -14,8 +14,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from .distribution import install
 from .servers import HOST, ROOT
@@ -51,10 +49,11 @@ class Block:
 def blocks(page: str) -> list[Block]:
     """Return the blocks of a page, in their order, with what they include."""
     found = []
-    for kind, argument, body in _BLOCK.findall((DOCS / f"{page}.rst").read_text()):
+    path = DOCS / f"{page}.rst"
+    for kind, argument, body in _BLOCK.findall(path.read_text()):
         options = dict(re.findall(r"^   :([\w-]+): *(.*)$", body, re.MULTILINE))
         if kind == "literalinclude":
-            text, language = (DOCS / argument).read_text(), options.get("language", "")
+            text, language = (path.parent / argument).read_text(), options.get("language", "")
         else:
             text = "".join(line for line in body.splitlines(True) if not line.startswith("   :"))
             text, language = textwrap.dedent(text).strip("\n") + "\n", argument
@@ -68,7 +67,7 @@ class Folder:
 
     Attributes:
         path: where commands run; `cd` changes it.
-        port: stands for 8000 in all that is written and run.
+        ports: what stands for each port that the pages name, in all that is written.
     """
 
     def __init__(self, path: Path, wheel: Path) -> None:
@@ -76,9 +75,10 @@ class Folder:
         self.path.mkdir()
         with socket.socket() as probe:
             probe.bind((HOST, 0))
-            self.port: int = probe.getsockname()[1]
+            self.ports: dict[int, int] = {8000: probe.getsockname()[1]}
         self._site = path / "site"
         self._wheel = wheel
+        self._server: subprocess.Popen[bytes] | None = None
         self._env = {
             **{name: value for name, value in os.environ.items() if not name.startswith("DJANGO")},
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -87,16 +87,26 @@ class Folder:
         }
 
     def here(self, text: str) -> str:
-        """Return `text` with this folder's port."""
-        return text.replace("localhost:8000", f"localhost:{self.port}")
+        """Return `text` with this folder's ports."""
+        for shown, port in self.ports.items():
+            text = text.replace(f"localhost:{shown}", f"localhost:{port}")
+        return text
+
+    def add(self, directory: Path) -> None:
+        """Copy what a reader has from elsewhere; the settings among it are added to."""
+        for path in directory.rglob("*.*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                self.write(Block("", str(path.relative_to(directory)), path.read_text()))
 
     def write(self, block: Block) -> None:
-        """Make the file of a block. Settings are added to, as the pages say."""
+        """Make the file of a block. Settings are added to once, as the pages say."""
         assert block.caption is not None
         path = self.path / block.caption
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = path.read_text() if block.caption.endswith("settings.py") else ""
-        path.write_text(before + self.here(block.text))
+        text, before = self.here(block.text), ""
+        if block.caption.endswith("settings.py"):
+            before = path.read_text().removesuffix(text)
+        path.write_text(before + text)
 
     def run(self, command: str) -> str:
         """Run a command of a page, and return what it prints. Fails where the command does."""
@@ -125,8 +135,8 @@ class Folder:
         """Run the command that starts the server, until the block ends. Yields its address."""
         log_path = self.path.parent / "log"
         with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                f"{command} {self.port}",
+            process = self._server = subprocess.Popen(
+                f"{command} {self.ports[8000]}",
                 shell=True,
                 cwd=self.path,
                 env=self._env,
@@ -135,11 +145,12 @@ class Folder:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # runserver's reloader has a child
             )
-        url = f"http://localhost:{self.port}/"
+        url = self.here("http://localhost:8000/")
         try:
             deadline = time.monotonic() + 60
             while True:
-                with contextlib.suppress(URLError), urlopen(url):
+                address = ("localhost", self.ports[8000])
+                with contextlib.suppress(OSError), socket.create_connection(address, 1):
                     break
                 said = log_path.read_text()
                 assert process.poll() is None, said
@@ -147,6 +158,12 @@ class Folder:
                 time.sleep(0.05)
             yield url
         finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End the server, as Ctrl-C does, and wait until it has gone."""
+        if self._server is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+                os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.wait()
+            self._server = None
