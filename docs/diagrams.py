@@ -85,6 +85,26 @@ class Drawing:
         self._parts.append(f'<polygon class="head" points="{points}"/>')
 
 
+def overview() -> Drawing:
+    """One socket, and what a consumer's trouble does to the others: nothing."""
+    drawing = Drawing(760, 250, "One socket in the place of three")
+    drawing.box("browser", 20, 100, width=110, note="or script")
+    drawing.box("Demultiplexer", 270, 100, note="a consumer itself")
+    drawing.arrow("browser", "Demultiplexer", both=True)
+    drawing.text(200, 116, "one WebSocket", "middle small")
+    for number, (name, stream) in enumerate(
+        (
+            ("NotificationConsumer", "notifications"),
+            ("RoomConsumer", "room/5/"),
+            ("ArticlesConsumer", "articles"),
+        )
+    ):
+        drawing.box(name, 560, 20 + 80 * number, width=180, note="its scope, its task")
+        drawing.arrow("Demultiplexer", name, both=True)
+        drawing.text(490, (58, 118, 200)[number], stream, "middle code")
+    return drawing
+
+
 def stream_states() -> Drawing:
     """The life of a stream as its client sees it: what it sends (C) and gets (S)."""
     drawing = Drawing(760, 370, "The states of a stream")
@@ -172,6 +192,7 @@ def deployment() -> Drawing:
 
 #: The diagrams, by the names of their files.
 DIAGRAMS = {
+    "overview": overview,
     "stream-states": stream_states,
     "reconnection": reconnection,
     "tutorial-1": lambda: tutorial(1),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import io
+import itertools
+import json
 import re
 import subprocess
 import sys
@@ -32,6 +34,8 @@ from channels_demultiplexer import (
 )
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.testing import DemultiplexerCommunicator
+
+from .walkthrough import blocks
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -411,3 +415,53 @@ def test_the_readme_names_the_commands_of_the_makefile():
     named = set(re.findall(r"\bmake (\w+)", (ROOT / "README.rst").read_text()))
     assert named - {"python3"} <= targets
     assert {"demo", "test"} <= named
+
+
+def blocks_of(language: str) -> list[object]:
+    """Return the blocks of the pages in a language, each with its place."""
+    found: list[object] = []
+    for path in sorted(DOCS.rglob("*.rst")):
+        name = str(path.relative_to(DOCS).with_suffix(""))
+        for number, block in enumerate(blocks(name)):
+            if block.language == language and block.literal:
+                found.append(pytest.param(block.text, id=f"{name}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize("text", blocks_of(""))
+def test_a_block_of_python_is_python(text):
+    """What a page shows as Python compiles."""
+    compile(text, "block", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize("text", blocks_of("json"))
+def test_a_block_of_json_is_json(text):
+    """What a page shows as JSON is one value or several."""
+    while text.strip():
+        _, end = json.JSONDecoder().raw_decode(text.strip())
+        text = text.strip()[end:]
+
+
+@pytest.mark.parametrize("text", blocks_of("console"))
+def test_a_block_of_the_terminal_names_what_there_is(text):
+    """What is typed runs a command, and each `make` command is a target."""
+    commands = [line[2:] for line in text.splitlines() if line.startswith("$ ")]
+    assert commands
+    makefile = (ROOT / "Makefile").read_text()
+    for words in (command.split() for command in commands if command.startswith("make ")):
+        for target in itertools.takewhile(lambda word: word != "#", words[1:]):
+            assert "=" in target or re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_every_inventory_is_read_by_sphinx():
+    """The names that pages link to in others' documentation are in the inventories."""
+    known = {
+        line.split()[0]
+        for path in (DOCS / "inventories").iterdir()
+        for line in path.read_text().splitlines()
+        if not line.startswith("#")
+    }
+    role = re.compile(r":(?:class|exc|func|meth|mod):`~?((?:channels|django|asyncio)\.[\w.]+)`")
+    named = {name for path in DOCS.rglob("*.rst") for name in role.findall(path.read_text())}
+    assert named
+    assert named <= known

@@ -34,11 +34,13 @@ class Block:
         language: what is named in the directive, "" for Python.
         caption: the name of the file that it belongs to, or None.
         text: what stands in it.
+        literal: whether it stands on the page, rather than in a file that the page includes.
     """
 
     language: str
     caption: str | None
     text: str
+    literal: bool = True
 
     @property
     def commands(self) -> list[str]:
@@ -57,7 +59,7 @@ def blocks(page: str) -> list[Block]:
         else:
             text = "".join(line for line in body.splitlines(True) if not line.startswith("   :"))
             text, language = textwrap.dedent(text).strip("\n") + "\n", argument
-        found.append(Block(language, options.get("caption"), text))
+        found.append(Block(language, options.get("caption"), text, kind == "code-block"))
     return found
 
 
