@@ -1,0 +1,13 @@
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+
+from .consumers import ChatConsumer
+from .notifications import NotificationConsumer
+from .rooms import RoomsConsumer
+
+
+class Demultiplexer(WebsocketDemultiplexer):
+    consumer_classes = {
+        "chat/<str:room_name>/": ChatConsumer,
+        "notifications": NotificationConsumer,
+        "rooms": RoomsConsumer,
+    }
