@@ -1,11 +1,16 @@
-import json
+import asyncio
 
-from websockets.sync.client import connect
+from channels_demultiplexer.client import connect
 
-with connect("ws://localhost:8000/ws/", origin="http://localhost:8000") as socket:
-    socket.send(json.dumps({"stream": "sum", "payload": [1, 2, 3]}))
-    print(socket.recv())
-    socket.send(json.dumps({"stream": "room/5/", "event": "open"}))
-    socket.send(json.dumps({"stream": "room/5/", "payload": "hello"}))
-    print(socket.recv())
-    print(socket.recv())
+
+async def main():
+    async with connect("ws://localhost:8000/ws/", origin="http://localhost:8000") as socket:
+        async with socket.stream("sum") as numbers:
+            await numbers.send_json([1, 2, 3])
+            print(await numbers.recv_json())
+        async with socket.stream("room/5/") as room:
+            await room.send_json("hello")
+            print(await room.recv_json())
+
+
+asyncio.run(main())
