@@ -130,29 +130,6 @@ def stream_states() -> Drawing:
     return drawing
 
 
-def reconnection() -> Drawing:
-    """What the browser client does when its connection is lost."""
-    drawing = Drawing(760, 290, "The states of the browser client's socket")
-    drawing.box("connecting", 20, 30, note="handshake, 10 s")
-    drawing.box("open", 420, 30, note="ping after silence")
-    drawing.box("reconnecting", 190, 210, note="random delay")
-    drawing.box("closed", 590, 210, note="for good")
-    drawing.arrow("connecting", "open")
-    drawing.text(295, 48, "accepted: streams open again", "middle small")
-    drawing.arrow("connecting", "reconnecting", shift=-7)
-    drawing.text(60, 140, "refused, or", "small")
-    drawing.text(60, 156, "too slow", "small")
-    drawing.arrow("reconnecting", "connecting", shift=-7)
-    drawing.text(205, 125, "delay is over, network is", "small")
-    drawing.text(205, 141, "back, or page is visible", "small")
-    drawing.arrow("open", "reconnecting")
-    drawing.text(400, 175, "lost, or no answer to a ping", "small")
-    drawing.arrow("open", "closed")
-    drawing.text(595, 130, "close(), or the server's", "small")
-    drawing.text(605, 146, "code 4400 to 4499", "small")
-    return drawing
-
-
 def tutorial(part: int) -> Drawing:
     """What the browser and the server hold after a part of the tutorial."""
     children = [
@@ -194,7 +171,6 @@ def deployment() -> Drawing:
 DIAGRAMS = {
     "overview": overview,
     "stream-states": stream_states,
-    "reconnection": reconnection,
     "tutorial-1": lambda: tutorial(1),
     "tutorial-2": lambda: tutorial(2),
     "tutorial-3": lambda: tutorial(3),
