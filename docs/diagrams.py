@@ -12,7 +12,7 @@ _STYLE = """\
 text{font:14px system-ui,sans-serif;fill:#222}text.small{font-size:12px;fill:#555}
 text.code{font:12px ui-monospace,monospace}.middle{text-anchor:middle}
 .box{fill:#f4f6fa;stroke:#5b6b86;stroke-width:1.5}
-.line{fill:none;stroke:#2a62b8;stroke-width:1.6}.head{fill:#2a62b8}
+.line{fill:none;stroke:#2a62b8;stroke-width:1.6}.head{fill:#2a62b8}.dashed{stroke-dasharray:4 4}
 @media(prefers-color-scheme:dark){text{fill:#e6e6e6}text.small{fill:#b0b0b0}
 .box{fill:#232830;stroke:#8fa0bd}.line{stroke:#7fb0ff}.head{fill:#7fb0ff}}
 """
@@ -57,6 +57,16 @@ class Drawing:
         self._head(x2, y2, dx, dy)
         if both:
             self._head(x1, y1, -dx, -dy)
+
+    def drop(self, start: str, y: float, *, solid: bool) -> None:
+        """Draw an arrow straight down from a box, dashed unless `solid`."""
+        x, top, width, height = self._boxes[start]
+        kind = "line" if solid else "line dashed"
+        x, top = x + width / 2, top + height + 3
+        self._parts.append(
+            f'<line class="{kind}" x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{y - 3:.1f}"/>'
+        )
+        self._head(x, y - 3, 0, 1)
 
     def __str__(self) -> str:
         """Return the SVG."""
@@ -150,6 +160,50 @@ def tutorial(part: int) -> Drawing:
     return drawing
 
 
+def authentication() -> Drawing:
+    """Who decides about a socket, and who about a stream."""
+    drawing = Drawing(760, 210, "Who decides about a socket, and who about a stream")
+    steps = (
+        ("Origin validator", "from which site?", "HTTP 403"),
+        ("AuthMiddleware", "who is it?", ""),
+        ("Demultiplexer", "may they connect?", "HTTP 403"),
+        ("consumer", "may they do this?", "close, 4403"),
+    )
+    for number, (name, question, refusal) in enumerate(steps):
+        drawing.box(name, 20 + 190 * number, 40, note=question)
+        if number:
+            drawing.arrow(steps[number - 1][0], name)
+        if refusal:
+            drawing.box(refusal, 40 + 190 * number, 150, width=110)
+            drawing.arrow(name, refusal)
+    drawing.text(285, 24, "once for the socket", "middle small")
+    drawing.text(665, 24, "for each stream", "middle small")
+    return drawing
+
+
+def router_steps() -> Drawing:
+    """The way of a request through the steps of its route."""
+    drawing = Drawing(760, 240, "The steps of a route")
+    steps = (
+        ("payload_type", "400"),
+        ("check_data", "400"),
+        ("check_access", "403"),
+        ("hydrate", "404, 400"),
+        ("handler", "its status"),
+        ("dehydrate", ""),
+    )
+    for number, (name, status) in enumerate(steps):
+        drawing.box(name, 12 + 126 * number, 40, width=104)
+        if number:
+            drawing.arrow(steps[number - 1][0], name)
+        if status:
+            drawing.text(72 + 126 * number, 130, status, "code")
+    drawing.box("the answer", 12, 180, width=734, note="with the request's uuid and a status")
+    for number, (name, _) in enumerate(steps):
+        drawing.drop(name, 180, solid=number >= 4)
+    return drawing
+
+
 def deployment() -> Drawing:
     """The processes of a production."""
     drawing = Drawing(720, 220, "Browsers, nginx, several servers, Redis and the database")
@@ -175,6 +229,8 @@ DIAGRAMS = {
     "tutorial-2": lambda: tutorial(2),
     "tutorial-3": lambda: tutorial(3),
     "tutorial-4": lambda: tutorial(4),
+    "authentication": authentication,
+    "router-steps": router_steps,
     "deployment": deployment,
 }
 

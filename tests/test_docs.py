@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import docutils.core
 import prometheus_client
@@ -34,6 +35,7 @@ from channels_demultiplexer import (
 )
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.testing import DemultiplexerCommunicator
+from docs import diagrams
 
 from .walkthrough import blocks
 
@@ -133,6 +135,16 @@ def test_every_example_is_shown():
         for path in (DOCS / "examples").iterdir()
         if path.is_file() and f"examples/{path.name}" not in pages
     ]
+
+
+def test_every_diagram_is_shown(tmp_path):
+    """Each diagram is drawn as XML with a title, and is on a page; no page shows another."""
+    diagrams.draw_all(tmp_path)
+    for path in tmp_path.iterdir():
+        assert ElementTree.parse(path).getroot()[0].text
+    pages = "".join(path.read_text() for path in DOCS.rglob("*.rst"))
+    shown = set(re.findall(r"_static/diagrams/([\w-]+)\.svg", pages))
+    assert shown == {path.stem for path in tmp_path.iterdir()}
 
 
 # What the examples do.
