@@ -13,6 +13,7 @@ text{font:14px system-ui,sans-serif;fill:#222}text.small{font-size:12px;fill:#55
 text.code{font:12px ui-monospace,monospace}.middle{text-anchor:middle}
 .box{fill:#f4f6fa;stroke:#5b6b86;stroke-width:1.5}
 .line{fill:none;stroke:#2a62b8;stroke-width:1.6}.head{fill:#2a62b8}.dashed{stroke-dasharray:4 4}
+.axis{stroke:#9aa5b8}
 @media(prefers-color-scheme:dark){text{fill:#e6e6e6}text.small{fill:#b0b0b0}
 .box{fill:#232830;stroke:#8fa0bd}.line{stroke:#7fb0ff}.head{fill:#7fb0ff}}
 """
@@ -51,22 +52,37 @@ class Drawing:
         first, last = self._edge(start, dx, dy), self._edge(end, dx, dy)
         x1, y1 = x1 + dx * first + dy * shift, y1 + dy * first - dx * shift
         x2, y2 = x2 - dx * last + dy * shift, y2 - dy * last - dx * shift
+        self.line(x1, y1, x2, y2, both=both)
+
+    def axis(self, x: float, y1: float, y2: float) -> None:
+        """Draw the time of a participant, downwards."""
+        self._parts.append(f'<line class="axis" x1="{x}" y1="{y1}" x2="{x}" y2="{y2}"/>')
+
+    def drop(self, start: str, y: float, *, dashed: bool) -> None:
+        """Draw an arrow straight down from a box."""
+        x, top, width, height = self._boxes[start]
+        self.line(x + width / 2, top + height + 3, x + width / 2, y - 3, dashed=dashed)
+
+    def line(
+        self,
+        x1: float,
+        y1: float,
+        x2: float,
+        y2: float,
+        *,
+        both: bool = False,
+        dashed: bool = False,
+    ) -> None:
+        """Draw an arrow from point to point."""
+        kind = "line dashed" if dashed else "line"
         self._parts.append(
-            f'<line class="line" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+            f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
         )
+        length = math.hypot(x2 - x1, y2 - y1)
+        dx, dy = (x2 - x1) / length, (y2 - y1) / length
         self._head(x2, y2, dx, dy)
         if both:
             self._head(x1, y1, -dx, -dy)
-
-    def drop(self, start: str, y: float, *, solid: bool) -> None:
-        """Draw an arrow straight down from a box, dashed unless `solid`."""
-        x, top, width, height = self._boxes[start]
-        kind = "line" if solid else "line dashed"
-        x, top = x + width / 2, top + height + 3
-        self._parts.append(
-            f'<line class="{kind}" x1="{x:.1f}" y1="{top:.1f}" x2="{x:.1f}" y2="{y - 3:.1f}"/>'
-        )
-        self._head(x, y - 3, 0, 1)
 
     def __str__(self) -> str:
         """Return the SVG."""
@@ -160,6 +176,36 @@ def tutorial(part: int) -> Drawing:
     return drawing
 
 
+def credit() -> Drawing:
+    """A client that keeps to credit, with an inbox of four places."""
+    drawing = Drawing(760, 400, "A stream with credit, and another that goes on meanwhile")
+    client, inbox, consumer, another = 75, 335, 520, 680
+    for name, x in (
+        ("client", client),
+        ("inbox, 4 places", inbox),
+        ("consumer", consumer),
+        ("another", another),
+    ):
+        drawing.box(name, x - 65, 10, width=130)
+        drawing.axis(x, 46, 390)
+    steps = (
+        (client, inbox, "open, credit: true", False),
+        (inbox, client, "open, credit: 4", False),
+        (client, inbox, "frames 1, 2, 3, 4; holds 5 and 6", False),
+        (client, another, "a frame of another stream", True),
+        (another, client, "its consumer's answer, at once", True),
+        (inbox, consumer, "takes 1 and 2", False),
+        (inbox, client, "credit: 2", False),
+        (client, inbox, "frames 5 and 6", False),
+    )
+    for number, (start, end, label, other) in enumerate(steps):
+        y = 88 + 40 * number
+        way = 4 if end > start else -4
+        drawing.line(start + way, y, end - way, y, dashed=other)
+        drawing.text((start + end) / 2, y - 7, label, "middle small")
+    return drawing
+
+
 def authentication() -> Drawing:
     """Who decides about a socket, and who about a stream."""
     drawing = Drawing(760, 210, "Who decides about a socket, and who about a stream")
@@ -200,7 +246,7 @@ def router_steps() -> Drawing:
             drawing.text(72 + 126 * number, 130, status, "code")
     drawing.box("the answer", 12, 180, width=734, note="with the request's uuid and a status")
     for number, (name, _) in enumerate(steps):
-        drawing.drop(name, 180, solid=number >= 4)
+        drawing.drop(name, 180, dashed=number < 4)
     return drawing
 
 
@@ -229,6 +275,7 @@ DIAGRAMS = {
     "tutorial-2": lambda: tutorial(2),
     "tutorial-3": lambda: tutorial(3),
     "tutorial-4": lambda: tutorial(4),
+    "credit": credit,
     "authentication": authentication,
     "router-steps": router_steps,
     "deployment": deployment,
