@@ -9,12 +9,12 @@ import os
 import signal
 from collections.abc import Iterator
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from .chromium import chromium
 from .servers import ROOT
 
 _spec = importlib.util.spec_from_file_location("cluster", ROOT / "example" / "cluster.py")
@@ -129,12 +129,23 @@ async def test_a_conversation_survives_the_end_of_each_server(
             await guest.leave()
 
 
-async def test_the_page_is_served_through_the_proxy(running: Any) -> None:
-    """What nginx passes on is the example's page."""
-
-    def get() -> str:
-        with urlopen(running.url) as response:
-            text: str = response.read().decode()
-            return text
-
-    assert "<title>" in await asyncio.to_thread(get)
+def test_two_windows_go_on_while_servers_are_killed(running: Any) -> None:
+    """On the page that nginx serves, a chat goes on though each server is killed in turn."""
+    with chromium() as browser:
+        windows = [browser.new_page() for _ in range(2)]
+        for window in windows:
+            window.goto(running.url)
+        for number in range(2):
+            running.end_server(number, signal.SIGKILL)
+            for window in windows:
+                # Enough frames for every stream to be open again, and for the chart to go on.
+                count = "Number(document.getElementById('frames').textContent)"
+                window.wait_for_function(
+                    f"before => {count} > before + 20", arg=window.evaluate(count)
+                )
+            for speaker, text in zip(windows, ("one", "two"), strict=True):
+                speaker.get_by_label("Message to the lobby").fill(f"{text} after {number}")
+                speaker.get_by_label("Message to the lobby").press("Enter")
+                for window in windows:
+                    window.get_by_text(f"{text} after {number}").first.wait_for()
+            running.start_server(number)
