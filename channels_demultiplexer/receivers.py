@@ -54,21 +54,27 @@ async def dispatch_from(
         BaseException: what a receiver or `dispatch` raises.
         asyncio.CancelledError: if cancelled, at the end too: it goes on waiting until then.
     """
-    # Each receiver sets it when done: asyncio.wait() would ask all of them at every message.
-    ready = asyncio.Event()
+    # Each receiver sets it when done: asyncio.wait() would ask all of them at every message. No
+    # Event, whose empty queue is much of what a stream costs in memory (`memory-one-layer`).
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
     calls: list[asyncio.Future[Message]] = []
+
+    def wake(_: object) -> None:
+        if not ready.done():
+            ready.set_result(None)
 
     def call(receive: Receive) -> asyncio.Future[Message]:
         future = asyncio.ensure_future(receive())
-        future.add_done_callback(lambda _: ready.set())
+        future.add_done_callback(wake)
         return future
 
     try:
         for receive in receivers:
             calls.append(call(receive))
         while True:
-            await ready.wait()
-            ready.clear()
+            await ready
+            ready = loop.create_future()
             for index, receive in enumerate(receivers):
                 if calls[index].done():
                     await dispatch(calls[index].result())

@@ -20,14 +20,16 @@ import types
 from typing import Any, Final
 
 import channels.consumer
+import channels.generic.websocket
 from channels.consumer import AsyncConsumer, get_handler_name
 from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.routing import URLRouter
 from django.db import Error
 
 from .asgi import ASGIApplication, Message, Receive, Scope, Send
 from .child import Child
-from .database import doubt_after, is_due, is_spared, resolve_doubt
+from .database import aclose_due_connections, doubt_after, is_due, is_spared, resolve_doubt
 from .inbox import Inbox
 from .receivers import dispatch_from, open_channel
 
@@ -36,6 +38,8 @@ __all__ = ["spared", "spared_route"]
 _CALL: Final = AsyncConsumer.__call__
 _DISPATCH: Final = AsyncConsumer.dispatch
 _PUMP: Final = channels.consumer.await_many_dispatch
+_DISCONNECT: Final = AsyncWebsocketConsumer.websocket_disconnect
+_ACLOSE: Final = channels.generic.websocket.aclose_old_connections
 
 # What Channels' own as_asgi() makes. A wrapper may copy the attributes of such an application, as
 # functools.wraps does, but has other code.
@@ -49,6 +53,8 @@ _PRISTINE: Final = all(
         (_DISPATCH, "channels.consumer"),
         (_MADE, "channels.consumer"),
         (_PUMP, "channels.utils"),
+        (_DISCONNECT, "channels.generic.websocket"),
+        (_ACLOSE, "channels.db"),
     )
 )
 
@@ -101,6 +107,8 @@ def _spared_consumer(made: Any) -> ASGIApplication:
             return await consumer(scope, receive, send)
         # On the instance: the class is its author's, and is what it always was.
         own["dispatch"] = types.MethodType(_dispatch, consumer)
+        if getattr(type(consumer), "websocket_disconnect", None) is _DISCONNECT:
+            own["websocket_disconnect"] = types.MethodType(_websocket_disconnect, consumer)
         try:
             if type(consumer).__call__ is _CALL and channels.consumer.await_many_dispatch is _PUMP:
                 return await _call(consumer, scope, receive, send)
@@ -108,6 +116,7 @@ def _spared_consumer(made: Any) -> ASGIApplication:
         finally:
             # Lest the consumer refer to itself, and have to wait for the garbage collector.
             own.pop("dispatch", None)
+            own.pop("websocket_disconnect", None)
 
     return application
 
@@ -149,3 +158,12 @@ async def _dispatch(consumer: Any, message: Message) -> None:
     except Error as error:
         doubt_after(error)
         raise
+
+
+async def _websocket_disconnect(consumer: Any, message: Message) -> None:
+    """Do what Channels' generic consumers do, with the hop at their end where it is due."""
+    if consumer.groups or channels.generic.websocket.aclose_old_connections is not _ACLOSE:
+        await _DISCONNECT(consumer, message)
+    await consumer.disconnect(message["code"])
+    await aclose_due_connections()
+    raise StopConsumer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import channels.db
 import pytest
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.middleware import BaseMiddleware
@@ -146,3 +147,66 @@ async def test_a_stream_with_much_to_do_lets_others_have_their_turn(
             turns.append("other")
             await asyncio.sleep(0)
     assert "busybusybusy" not in "".join(turns)
+
+
+@pytest.mark.parametrize("groups", [[], ["members"]])
+@pytest.mark.parametrize("checks", ["due", "always"])
+async def test_the_end_of_a_generic_consumer(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, groups: list[str], checks: str
+) -> None:
+    """It leaves its groups, is told once, and goes to the thread only where that is due."""
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": MEMORY}}
+    codes, hops = [], []
+    original = channels.db.aclose_old_connections
+
+    class Ending(AsyncWebsocketConsumer):
+        async def disconnect(self, code: int) -> None:
+            codes.append(code)
+
+    Ending.groups = groups
+    async with Client(as_stream(Ending, database_checks=checks)) as client:
+        await client.connect()
+        client.open("probe")
+        await client.expect_opened("probe")
+        executor = asyncio.get_running_loop().run_in_executor
+        monkeypatch.setattr(
+            asyncio.get_running_loop(),
+            "run_in_executor",
+            lambda *args: hops.append(args) or executor(*args),
+        )
+        client.close("probe", code=3000)
+        await client.expect_ended("probe", 3000)
+    assert codes == [3000]
+    assert channels.db.aclose_old_connections is original
+    assert len(hops) == (2 if checks == "always" else bool(groups))
+
+
+async def test_a_disconnect_of_ones_own_is_called() -> None:
+    """A class with a `websocket_disconnect` of its own is told by it."""
+    told = []
+
+    class Own(AsyncWebsocketConsumer):
+        async def websocket_disconnect(self, message: Any) -> None:
+            told.append(message["code"])
+            await super().websocket_disconnect(message)
+
+    async with Client(as_stream(Own)) as client:
+        await client.connect()
+        client.close("probe", code=3000)
+        await client.expect_ended("probe", 3000)
+    assert told == [3000]
+
+
+async def test_a_replaced_look_at_the_end_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where somebody has replaced Channels' look at the end, it goes on being called."""
+    called = []
+
+    async def look() -> None:
+        called.append(True)
+
+    monkeypatch.setattr("channels.generic.websocket.aclose_old_connections", look)
+    async with Client(as_stream(Echo)) as client:
+        await client.connect()
+        client.close("probe")
+        await client.expect_ended("probe", 1000)
+    assert called
