@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
-__all__ = ["ChildTask"]
+__all__ = ["ChildTask", "Owner"]
+
+
+class Owner(Protocol):
+    """What a child's task belongs to."""
+
+    def child_expired(self) -> None:
+        """Note that the child's time is over, and that it will be cancelled."""
+
+    def child_finished(self, error: BaseException | None) -> None:
+        """Note that the child has finished, and what it raised."""
 
 
 class ChildTask:
@@ -15,14 +25,14 @@ class ChildTask:
 
     Args:
         timeout: seconds that the child has to end once it is to.
-        expired: called each time that these are over, before the child is cancelled.
+        owner: what is told of it.
     """
 
-    __slots__ = ("_deadline", "_expired", "_timeout", "killed", "running", "task")
+    __slots__ = ("_deadline", "_owner", "_timeout", "killed", "running", "task")
 
-    def __init__(self, timeout: float, expired: Callable[[], None]) -> None:
+    def __init__(self, timeout: float, owner: Owner) -> None:
         self._timeout = timeout
-        self._expired = expired
+        self._owner = owner
         #: Whether the child has been started and has not finished.
         self.running = False
         #: Whether it was cancelled because its time was over.
@@ -32,22 +42,12 @@ class ChildTask:
         # Runs out when the child has had its time to end. None until it is to end.
         self._deadline: asyncio.TimerHandle | None = None
 
-    def start(
-        self,
-        child: Coroutine[Any, Any, None],
-        finished: Callable[[BaseException | None], None],
-    ) -> None:
-        """
-        Start the child.
-
-        Args:
-            child: the child.
-            finished: called when it has finished, with what it raised or None.
-        """
+    def start(self, child: Coroutine[Any, Any, None]) -> None:
+        """Start the child."""
         # Before the task, which may run at once (asyncio.eager_task_factory).
         self.running = True
         self.task = asyncio.create_task(child)
-        self.task.add_done_callback(lambda task: self._finish(task, finished))
+        self.task.add_done_callback(self._finish)
 
     def end(self) -> None:
         """Let the child's time to end begin, where it runs and that has not begun."""
@@ -60,13 +60,11 @@ class ChildTask:
         assert self.task is not None  # the loop has run since it was started
         self._deadline = None
         self.end()
-        self._expired()
+        self._owner.child_expired()
         self.killed = True
         self.task.cancel()
 
-    def _finish(
-        self, task: asyncio.Task[None], finished: Callable[[BaseException | None], None]
-    ) -> None:
+    def _finish(self, task: asyncio.Task[None]) -> None:
         self.running = False
         if self._deadline is not None:
             self._deadline.cancel()
@@ -76,4 +74,4 @@ class ChildTask:
             error = task.exception()
         except asyncio.CancelledError as cancelled:
             error = cancelled
-        finished(error)
+        self._owner.child_finished(error)

@@ -37,6 +37,24 @@ class Connection:
             stream, and none can open later.
     """
 
+    __slots__ = (
+        "_close_when_empty",
+        "_eager",
+        "_live_eager",
+        "_live_others",
+        "_routes",
+        "_scope",
+        "_streams",
+        "_tasks",
+        "_unfinished",
+        "_used",
+        "ended",
+        "options",
+        "outbox",
+        "sender",
+        "space",
+    )
+
     def __init__(
         self,
         sender: type,

@@ -74,7 +74,6 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     # without groups, the socket doesn't listen to the layer: children have channels of their
     # own, and a layer that fails is their trouble alone.
     _has_handlers: ClassVar[bool] = False
-
     # Whether a subclass overrides receive_json.
     _reads_frames: ClassVar[bool] = False
 

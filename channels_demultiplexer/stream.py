@@ -44,7 +44,7 @@ class StreamState(Enum):
     CLOSED = auto()
 
 
-# A tuple, because a member of an Enum is looked up slowly: the benchmark's row `trivial` shows it.
+# A tuple, because a member of an Enum is looked up slowly.
 _LIVE = (StreamState.OPENING, StreamState.OPEN)
 
 # After so many messages of a child others get their turn.
@@ -139,13 +139,13 @@ class Stream:
         #: How the stream ended. Set in CLOSING and CLOSED.
         self.code: int = CloseCode.NORMAL.value
         self.reason = ""
-        #: The next life of the name, which starts when this one has finished.
+        #: The next life of the name.
         self.successor: Stream | None = None
         #: Runs the child.
-        self.child = ChildTask(options.consumer_close_timeout, self._warn)
+        self.child = ChildTask(options.consumer_close_timeout, self)
         #: What the child receives. Data is put into it only while the stream is live.
         self.inbox = Inbox(options.stream_capacity, connection.space)
-        # Whether an `open` waits for the child to accept, and the credit that its answer tells of.
+        # Whether an `open` waits for the child, and the credit that its answer tells of.
         self._wanted = False
         self._promised: int | None = None
         # The last grant of credit.
@@ -154,9 +154,8 @@ class Stream:
         self._muted = False
         # Whether it stalled before it could start.
         self._stalled = False
-        # What tells the client of the end.
+        # What tells the client of the end, and what announces the acceptance.
         self._answer: asyncio.Future[None] | None = None
-        # Announces the acceptance.
         self._opening: asyncio.Task[None] | None = None
         # How many messages the child has sent.
         self._sent = 0
@@ -188,7 +187,7 @@ class Stream:
 
     def start(self) -> None:
         """Start the child. A predecessor of the same name must have finished."""
-        self.child.start(self._run(), self._child_finished)
+        self.child.start(self._run())
         if not self.live:
             self.child.end()
 
@@ -333,7 +332,7 @@ class Stream:
             self._connection.stream_ended(self)
         return told
 
-    def _child_finished(self, error: BaseException | None) -> None:
+    def child_finished(self, error: BaseException | None) -> None:
         """Conclude the stream when the child has finished."""
         missed = isinstance(error, Resolver404) and not self.inbox.started
         if error is not None and not missed:
@@ -384,7 +383,7 @@ class Stream:
         self.state = state
         self._connection.stream_changed(self, before)
 
-    def _warn(self) -> None:
+    def child_expired(self) -> None:
         """Log that the child's time is over."""
         logger.warning(
             "stream %r of %r did not end within %s seconds and is cancelled",
