@@ -178,7 +178,7 @@ def test_version() -> None:
     """The version of the distribution is the one in setup.cfg."""
     metadata = configparser.ConfigParser()
     metadata.read(ROOT / "setup.cfg", encoding="utf-8")
-    assert version("channels-demultiplexer") == metadata["metadata"]["version"] == "3.0.0"
+    assert version("channels-demultiplexer") == metadata["metadata"]["version"] == "3.1.0"
 
 
 def run(code: str) -> str:

@@ -36,14 +36,14 @@ def test_files(distribution: Distribution) -> None:
     assert names.issuperset(str(path.relative_to(ROOT)) for path in static)
     assert {name.partition("/")[0] for name in names} == {
         "channels_demultiplexer",
-        "channels_demultiplexer-3.0.0.dist-info",
+        "channels_demultiplexer-3.1.0.dist-info",
     }
 
 
 def test_metadata(metadata: email.message.Message) -> None:
     """Name, version, licence and requirements are what users are told."""
     assert metadata["Name"] == "channels-demultiplexer"
-    assert metadata["Version"] == "3.0.0"
+    assert metadata["Version"] == "3.1.0"
     assert (metadata["License-Expression"] or metadata["License"]) == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Description-Content-Type"] == "text/x-rst"
