@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-__all__ = ["ChildTask", "Owner"]
+__all__ = ["ChildTask"]
 
-
-class Owner(Protocol):
-    """What a child's task belongs to."""
-
-    def child_expired(self) -> None:
-        """Note that the child's time is over, and that it will be cancelled."""
-
-    def child_finished(self, error: BaseException | None) -> None:
-        """Note that the child has finished, and what it raised."""
+logger = logging.getLogger("channels_demultiplexer")
 
 
 class ChildTask:
@@ -25,27 +18,51 @@ class ChildTask:
 
     Args:
         timeout: seconds that the child has to end once it is to.
-        owner: what is told of it.
+        name: its stream's name, for the log.
+        path: the socket's path, for the log.
     """
 
-    __slots__ = ("_deadline", "_owner", "_timeout", "killed", "running", "task")
+    __slots__ = (
+        "_deadline",
+        "_finished",
+        "_name",
+        "_path",
+        "_timeout",
+        "killed",
+        "running",
+        "task",
+    )
 
-    def __init__(self, timeout: float, owner: Owner) -> None:
+    def __init__(self, timeout: float, name: str, path: str | None) -> None:
         self._timeout = timeout
-        self._owner = owner
+        self._name = name
+        self._path = path
         #: Whether the child has been started and has not finished.
         self.running = False
         #: Whether it was cancelled because its time was over.
         self.killed = False
         #: None until `start`.
         self.task: asyncio.Task[None] | None = None
+        # Called when the child has finished. None before the start, and after that.
+        self._finished: Callable[[BaseException | None], None] | None = None
         # Runs out when the child has had its time to end. None until it is to end.
         self._deadline: asyncio.TimerHandle | None = None
 
-    def start(self, child: Coroutine[Any, Any, None]) -> None:
-        """Start the child."""
+    def start(
+        self,
+        child: Coroutine[Any, Any, None],
+        finished: Callable[[BaseException | None], None],
+    ) -> None:
+        """
+        Start the child.
+
+        Args:
+            child: the child.
+            finished: called when it has finished, with what it raised or None.
+        """
         # Before the task, which may run at once (asyncio.eager_task_factory).
         self.running = True
+        self._finished = finished
         self.task = asyncio.create_task(child)
         self.task.add_done_callback(self._finish)
 
@@ -60,7 +77,12 @@ class ChildTask:
         assert self.task is not None  # the loop has run since it was started
         self._deadline = None
         self.end()
-        self._owner.child_expired()
+        logger.warning(
+            "stream %r of %r did not end within %s seconds and is cancelled",
+            self._name,
+            self._path,
+            self._timeout,
+        )
         self.killed = True
         self.task.cancel()
 
@@ -74,4 +96,6 @@ class ChildTask:
             error = task.exception()
         except asyncio.CancelledError as cancelled:
             error = cancelled
-        self._owner.child_finished(error)
+        assert self._finished is not None  # start() has set it
+        finished, self._finished = self._finished, None
+        finished(error)

@@ -142,7 +142,7 @@ class Stream:
         #: The next life of the name.
         self.successor: Stream | None = None
         #: Runs the child.
-        self.child = ChildTask(options.consumer_close_timeout, self)
+        self.child = ChildTask(options.consumer_close_timeout, name, scope.get("path"))
         #: What the child receives. Data is put into it only while the stream is live.
         self.inbox = Inbox(options.stream_capacity, connection.space)
         # Whether an `open` waits for the child, and the credit that its answer tells of.
@@ -187,7 +187,7 @@ class Stream:
 
     def start(self) -> None:
         """Start the child. A predecessor of the same name must have finished."""
-        self.child.start(self._run())
+        self.child.start(self._run(), self._child_finished)
         if not self.live:
             self.child.end()
 
@@ -332,7 +332,7 @@ class Stream:
             self._connection.stream_ended(self)
         return told
 
-    def child_finished(self, error: BaseException | None) -> None:
+    def _child_finished(self, error: BaseException | None) -> None:
         """Conclude the stream when the child has finished."""
         missed = isinstance(error, Resolver404) and not self.inbox.started
         if error is not None and not missed:
@@ -382,15 +382,6 @@ class Stream:
         logger.debug("stream %r: %s -> %s", self.name, before, state)
         self.state = state
         self._connection.stream_changed(self, before)
-
-    def child_expired(self) -> None:
-        """Log that the child's time is over."""
-        logger.warning(
-            "stream %r of %r did not end within %s seconds and is cancelled",
-            self.name,
-            self.scope.get("path"),
-            self.options.consumer_close_timeout,
-        )
 
     async def _run(self) -> None:
         spare(self._connection.options.database_checks)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 from channels.exceptions import AcceptConnection, DenyConnection
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
+
+from channels_demultiplexer.stream import Stream
 
 from .children import (
     CONNECT,
@@ -1073,3 +1076,33 @@ async def test_disconnect_message_is_a_childs_own() -> None:
             message = await life.receive()
             assert message == bye(1001)
             message.clear()
+
+
+@pytest.mark.parametrize("how", ["left", "closed"])
+async def test_stream_that_has_ended_is_freed_at_once(how: str) -> None:
+    """Nothing of a stream that has ended waits for the garbage collector."""
+
+    async def child(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] != "websocket.disconnect":
+            if message.get("text") == '"closed"':
+                await send({"type": "websocket.close"})
+
+    def streams() -> set[int]:
+        return {id(each) for each in gc.get_objects() if isinstance(each, Stream)}
+
+    async with connected({"a/<int:number>/": child}) as client:
+        gc.disable()
+        try:
+            before = streams()
+            client.open("a/1/", credit=True)
+            await client.receive()
+            assert streams() > before
+            client.data("a/1/", how)
+            if how == "left":
+                client.close("a/1/")
+            await client.expect_ended("a/1/", 1000)
+            await settled()
+            assert streams() <= before
+        finally:
+            gc.enable()
