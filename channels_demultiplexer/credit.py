@@ -16,7 +16,7 @@ class Credit:
     client that sends more than it may fills places that are not granted yet.
 
     Args:
-        free: the places that the client may fill.
+        free: the places that the client may fill; below zero where more waits than has a place.
         capacity: all places.
         grant: called with a number of places that the client may fill from then on.
     """
@@ -24,10 +24,10 @@ class Credit:
     __slots__ = ("_due", "_grant", "ungranted", "unused")
 
     def __init__(self, free: int, capacity: int, grant: Callable[[int], None]) -> None:
-        self.unused = free
+        self.unused = max(0, free)
         #: Below zero where a child gave back a frame that it had taken, or somebody else than the
         #: client has put one.
-        self.ungranted = 0
+        self.ungranted = min(0, free)
         self._grant = grant
         # How many places are granted at once, at least.
         self._due = (capacity + 1) // 2
@@ -42,6 +42,9 @@ class Credit:
     def taken(self) -> None:
         """Count a frame that has left the inbox."""
         self.ungranted += 1
+
+    def grant(self) -> None:
+        """Grant what has been taken, if that is enough."""
         if self.ungranted >= self._due:
             granted, self.ungranted = self.ungranted, 0
             self.unused += granted

@@ -129,6 +129,7 @@ class Inbox:
                 if credit is not None:
                     credit.put(own)
                     credit.taken()
+                    credit.grant()
                 return True
         size = _size(message)
         if not self._has_room(own) or not self._space.fits(size):
@@ -141,7 +142,7 @@ class Inbox:
     def accept(self) -> None:
         """Let the child take data."""
         self._open = True
-        self._hand_over()
+        self._go_on()
 
     def disconnect(self, message: Message) -> None:
         """Give the child its websocket.disconnect, after what waits. The first call counts."""
@@ -167,14 +168,15 @@ class Inbox:
         Returns:
             What it may send now: as many data frames as places are free.
         """
-        free = max(0, self._capacity - len(self._frames or ()))
+        free = self._capacity - len(self._frames or ())
         self._credit = Credit(free, self._capacity, grant)
-        return free
+        return self._credit.unused
 
     def missed(self) -> None:
         """Count a data frame of the client that does not come here as one that was taken."""
         if self._credit is not None:
             self._credit.missed()
+            self._grant()
 
     def hold(self) -> None:
         """Keep the child from taking data until `release`."""
@@ -183,7 +185,7 @@ class Inbox:
     def release(self) -> None:
         """Let the child go on taking data."""
         self._held = False
-        self._hand_over()
+        self._go_on()
 
     # What the child calls.
 
@@ -245,11 +247,21 @@ class Inbox:
             self.idle = False
             if self._credit is not None:
                 self._credit.taken()
+                self._credit.grant()
             return message
         if self._disconnect is not None and not self._disconnect_taken:
             self._disconnect_taken = True
             return self._disconnect
         return None
+
+    def _grant(self) -> None:
+        """Grant what is due: not before the `open` is answered, nor while a grant is to be sent."""
+        if self._credit is not None and self._open and not self._held:
+            self._credit.grant()
+
+    def _go_on(self) -> None:
+        self._grant()
+        self._hand_over()
 
     def _hand_over(self) -> None:
         """Give what there is to the calls of receive() that wait."""

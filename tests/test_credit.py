@@ -421,3 +421,17 @@ async def test_consumers(echo: Any) -> None:
             else:
                 assert frame == f'{{"stream":"a","payload":{answers}}}'
                 answers += 1
+
+
+async def test_no_grant_before_the_answer() -> None:
+    """What is due before the `open` is answered is granted after that: not to be void by it."""
+    puppet = Puppet()
+    async with connected({"a": puppet}, stream_capacity=2) as client:
+        client.open("a", credit=True)
+        for _ in range(2):
+            client.send(stream="a", text=1)
+            await client.expect_error(400, "a")
+        await client.expect_silence()
+        await (await puppet.life()).accept()
+        await expect_credit(client, "a", 2)
+        await expect_grant(client, "a", 2)

@@ -611,6 +611,37 @@ async def test_credit_of_a_call_that_waits(calls: Any) -> None:
     assert granted == [1, 1]
 
 
+async def test_credit_where_more_waits_than_has_a_place(calls: Any) -> None:
+    """A frame that was given back to a full inbox is no place that could be granted."""
+    inbox = Inbox(1, Space(1000))
+    await accept(inbox)
+    call = await calls(inbox.receive())
+    inbox.put(A)
+    inbox.put(B)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    first, granted = grants(inbox)
+    assert first == 0
+    assert await inbox.receive() is A
+    assert granted == []
+    assert await inbox.receive() is B
+    assert granted == [1]
+
+
+async def test_grant_waits_for_the_one_before(calls: Any) -> None:
+    """While a grant is to be sent, what becomes due is granted with the next, all at once."""
+    inbox = Inbox(4, Space(1000))
+    await accept(inbox)
+    _, granted = grants(inbox)
+    inbox.hold()
+    for _ in range(3):
+        inbox.missed()
+    assert granted == []
+    inbox.release()
+    assert granted == [3]
+
+
 async def test_frame_that_misses() -> None:
     """A frame that does not come here counts as taken, as far as there is credit for it."""
     inbox = Inbox(2, Space(1000))
