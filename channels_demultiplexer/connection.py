@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from .close_codes import cut_reason, sendable
+from .close_codes import cut_reason, disconnect_message, sendable
 from .conf import Options
 from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
 from .frames import Close, Data, Open
@@ -247,7 +247,7 @@ class Connection:
             message["reason"] = cut_reason(reason)
         # A server may take fewer codes, as Daphne does, which raises.
         instead = {**message, "code": sendable(code, daphne=True)}
-        self.disconnect({**message, "type": "websocket.disconnect", "reason": reason})
+        self.disconnect(disconnect_message(message["code"], reason))
         return self.outbox.post(message, instead)
 
     def disconnect(self, message: Message) -> None:

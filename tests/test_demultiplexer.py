@@ -14,7 +14,9 @@ from channels.routing import URLRouter
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.urls import path
+from django.utils.safestring import SafeString
 
+from channels_demultiplexer.close_codes import CloseCode
 from channels_demultiplexer.conf import SETTINGS
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.exceptions import StreamNotOpen
@@ -819,7 +821,13 @@ async def test_socket_that_needs_its_layer() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
-    [((), 1000, ""), ((True,), 1000, ""), ((4001,), 4001, ""), ((4001, "é"), 4001, "é")],
+    [
+        ((), 1000, ""),
+        ((True,), 1000, ""),
+        ((4001,), 4001, ""),
+        ((4001, "é"), 4001, "é"),
+        ((CloseCode.REFUSED, SafeString("why")), 4403, "why"),
+    ],
 )
 async def test_close_of_the_socket(arguments: tuple[Any, ...], code: int, reason: str) -> None:
     """close() closes the socket, and tells every child with its code and reason."""
@@ -834,7 +842,9 @@ async def test_close_of_the_socket(arguments: tuple[Any, ...], code: int, reason
         await life.accept()
         client.send()
         await client.expect_closed(code, reason)
-        assert await life.receive() == bye(code, reason)
+        told = await life.receive()
+        assert told == bye(code, reason)
+        assert {type(told["code"]), type(told["reason"])} == {int, str}
         await life.send_text("dropped")
 
 
