@@ -23,7 +23,7 @@ EXPORTS = {
     "asyncapi": ["document"],
     "checks": ["CHECKS", "check_channel_layers", "check_demultiplexers", "check_settings"],
     "child": ["Child", "child", "inner_of", "is_router", "unwrap"],
-    "child_task": ["ChildTask", "Owner"],
+    "child_task": ["ChildTask"],
     "client": [
         "Answer",
         "Connection",
