@@ -17,6 +17,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
+from channels.exceptions import StopConsumer  # noqa: E402
 from channels.generic.websocket import (  # noqa: E402
     AsyncJsonWebsocketConsumer,
     AsyncWebsocketConsumer,
@@ -140,6 +141,42 @@ class Stuck(AsyncWebsocketConsumer):
         await asyncio.Event().wait()
 
 
+class Ender(AsyncWebsocketConsumer):
+    """Ends, or comes to its end, as the socket's path says."""
+
+    async def connect(self) -> None:
+        how = self.scope["url_route"]["kwargs"]["how"]
+        if how == "crash":
+            raise ZeroDivisionError("a secret")
+        if how == "refusal":
+            await self.close()
+            return
+        await self.accept()
+        if how == "return":
+            raise StopConsumer
+        if how == "stall":
+            await asyncio.Event().wait()
+        elif how == "reason":
+            await self.close(4001, "é" * 100)
+        elif how != "parent":
+            await self.close(int(how) if how.isdigit() else None)
+
+
+class Last(WebsocketDemultiplexer):
+    """A socket that closes with its only stream, or as the client asks for."""
+
+    consumer_classes = {"a": Ender}
+    stream_capacity = 1
+    stream_overflow = "close"
+    consumer_close_timeout = 0.1
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        if "close" in content:
+            await self.close(content["close"])
+        else:
+            await super().receive_json(content)
+
+
 class Flooded(WebsocketDemultiplexer):
     """A stream that takes nothing beside one that does."""
 
@@ -199,6 +236,7 @@ urlpatterns = [
     path("small/", Small.as_asgi()),
     path("flooded/", Flooded.as_asgi()),
     path("ending/", Ending.as_asgi()),
+    path("last/<str:how>/", Last.as_asgi()),
     path("last/", WebsocketDemultiplexer.as_asgi(consumer_classes={"closer": Closer})),
 ]
 application = ProtocolTypeRouter(
