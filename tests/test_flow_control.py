@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+
 from .children import Echo, Life, Puppet, SyncEcho, bye, plain_echo, text
 from .driver import Client, binary, connected, demultiplexer, settled, until, within
+from .lifecycle import VirtualLoop, in_virtual_time
 
 LONG = 60
 """A stall timeout that no test reaches."""
@@ -515,3 +520,273 @@ async def test_what_waits_for_a_child_that_has_finished() -> None:
         await client.expect_silence()
         assert await lives["b"].receive() == text('"1"')
         assert await lives["b"].receive() == text('"12345"')
+
+
+# The bound of what waits in all inboxes.
+
+
+@pytest.mark.parametrize("policy", ["pause", "reject", "close"])
+@in_virtual_time
+async def test_size_of_what_waits(policy: str) -> None:
+    """A frame for which a connection has no space meets its own stream's policy."""
+    first, second = Puppet(), Puppet()
+    attributes: dict[str, Any] = {"max_waiting_size": 10, "stream_overflow": policy}
+    async with connected({"a": first, "b": second}, stall_timeout=LONG, **attributes) as client:
+        one, two = await first.life(), await second.life()
+        await one.accept()
+        await two.accept()
+        client.data("a", "12345678")
+        client.data("b", 1)
+        client.send(event="ping")
+        if policy == "pause":
+            await settled()
+            assert client.unread == 1
+            assert await one.receive() == text('"12345678"')
+        elif policy == "reject":
+            await client.expect_error(429, "b")
+        else:
+            await client.expect_ended("b", 1013)
+        await client.expect_frame(event="pong")
+        if policy == "close":
+            assert await two.receive() == bye(1013)
+            client.data("a", 1)
+            await client.expect_ended("a", 1013)
+            await client.expect_closed(1013)
+            return
+        if policy == "reject":
+            client.data("a", 1)
+            await client.expect_error(429, "a")
+            assert await one.receive() == text('"12345678"')
+            client.data("b", 1)
+        assert await two.receive() == text("1")
+
+
+@in_virtual_time
+async def test_stall_for_want_of_space() -> None:
+    """Under `pause` a stream for which there is no space in time stalls, and leaves the others."""
+    first, second = Puppet(), Puppet()
+    attributes: dict[str, Any] = {"max_waiting_size": 10, "stall_timeout": 1}
+    async with connected({"a": first, "b": second}, **attributes) as client:
+        one, two = await first.life(), await second.life()
+        await one.accept()
+        await two.accept()
+        client.data("a", "12345678")
+        client.send_bytes(binary("b", b"1"))
+        await client.expect_ended("b", 1013)
+        assert await two.receive() == bye(1013)
+        assert await one.receive() == text('"12345678"')
+        client.send_bytes(binary("a", bytes(20)))  # nothing else waits
+        assert await one.receive() == {"type": "websocket.receive", "bytes": bytes(20)}
+
+
+@in_virtual_time
+async def test_space_of_a_stream_that_stalls() -> None:
+    """A stream that stalls leaves its space to the others."""
+    first, second = Puppet(), Puppet()
+    attributes: dict[str, Any] = {"max_waiting_size": 10, "stream_overflow": "close"}
+    async with connected({"a": first, "b": second}, **attributes) as client:
+        two = await second.life()
+        await two.accept()
+        client.data("a", "12345678")
+        client.data("a", 1)
+        await client.expect_ended("a", 1013)
+        client.data("b", "12345678")
+        assert await two.receive() == text('"12345678"')
+
+
+# The child's turn.
+
+
+@pytest.mark.parametrize("policy", ["reject", "close"])
+@in_virtual_time
+async def test_child_that_takes_in_time(policy: str) -> None:
+    """The policy waits for a child that takes a frame within 50 ms, each time anew."""
+    puppet = Puppet()
+    async with connected({"a": puppet}, stream_capacity=1, stream_overflow=policy) as client:
+        life = await full(client, puppet, 1)
+        for number in range(1, 5):
+            client.data("a", number)
+            await asyncio.sleep(0.04)
+            assert await life.receive() == text(str(number - 1))
+            await client.expect_silence()
+
+
+@in_virtual_time
+async def test_child_that_takes_nothing() -> None:
+    """It waits 50 ms, and not again until the child has taken something."""
+    puppet = Puppet()
+    loop = asyncio.get_running_loop()
+    async with connected({"a": puppet}, stream_capacity=1, stream_overflow="reject") as client:
+        life = await full(client, puppet, 1)
+        for _ in range(2):
+            for waited in (0.05, 0, 0):
+                began = loop.time()
+                client.data("a", "refused")
+                await client.expect_error(429, "a")
+                assert loop.time() - began == pytest.approx(waited)
+            await life.receive()
+            client.data("a", 1)
+            await client.expect_silence()
+
+
+@in_virtual_time
+async def test_child_that_takes_nothing_is_closed_after_its_turn() -> None:
+    """Under `close` too it has 50 ms."""
+    puppet = Puppet()
+    loop = asyncio.get_running_loop()
+    async with connected({"a": puppet}, stream_capacity=1, stream_overflow="close") as client:
+        await full(client, puppet, 1)
+        began = loop.time()
+        client.data("a", 1)
+        await client.expect_ended("a", 1013)
+        assert loop.time() - began == pytest.approx(0.05)
+        await client.expect_closed(1013)
+
+
+@pytest.mark.parametrize("policy", ["reject", "close"])
+@pytest.mark.parametrize("echo", [Echo, SyncEcho, plain_echo])
+@in_virtual_time
+async def test_burst(echo: Any, policy: str) -> None:
+    """An idle child that keeps up loses nothing of a burst that is larger than its inbox."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.real_threads = True
+    async with Client(demultiplexer({"a": echo}, stream_overflow=policy)) as client:
+        await client.connect()
+        client.open("a")
+        await client.expect_opened("a")
+        for number in range(150):
+            client.data("a", number)
+        for number in range(150):
+            await client.expect_frame(stream="a", payload=number)
+        await client.expect_silence()
+
+
+# The turn of others.
+
+
+class Turns:
+    """Counts, at each turn of a task of its own, what the application has read since the last."""
+
+    def __init__(self, client: Client) -> None:
+        self.read: list[int] = []
+        self._client = client
+
+    async def __aenter__(self) -> Turns:
+        self._task = asyncio.create_task(self._count())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def _count(self) -> None:
+        unread = self._client.unread
+        while True:
+            await asyncio.sleep(0)
+            self.read.append(unread - self._client.unread)
+            unread = self._client.unread
+
+
+class Grouped(WebsocketDemultiplexer):
+    """Listens to the channel layer, too."""
+
+    groups = ["everybody"]
+
+
+BUSY: dict[str, Any] = {
+    "ping": {"event": "ping"},
+    "400": {"stream": "a"},
+    "404": {"stream": "b", "payload": 1},
+    "409": {"stream": "r/1", "payload": 1},
+    "open": {"stream": "a", "event": "open"},
+    "miss": {"stream": "c", "event": "close"},
+}
+
+
+@pytest.mark.parametrize("parent", [WebsocketDemultiplexer, Grouped])
+@pytest.mark.parametrize("frame", BUSY.values(), ids=BUSY)
+async def test_client_that_always_has_another_frame(frame: dict[str, Any], parent: Any) -> None:
+    """Others get their turn at least after 64 messages."""
+    application = parent.as_asgi(consumer_classes={"a": Echo, "r/<int:number>": Echo})
+    async with Client(application, capacity=10_000) as client:
+        await client.connect()
+        client.open("a")
+        await client.expect_opened("a")
+        async with Turns(client) as turns:
+            for _ in range(1000):
+                client.send(**frame)
+            await until(lambda: not client.unread)
+            await settled()
+        assert sum(turns.read) == 1000
+        assert max(turns.read) <= 64
+        if parent is WebsocketDemultiplexer:
+            assert max(turns.read) == 64, "no oftener, which would cost"
+
+
+async def test_frames_that_take_long() -> None:
+    """Where each message takes long, others get their turn sooner, and not after the first."""
+
+    class Slow(WebsocketDemultiplexer):
+        async def receive_json(self, content: Any, **kwargs: Any) -> None:
+            end = time.monotonic() + 0.0012
+            while time.monotonic() < end:
+                pass
+
+    async with Client(Slow.as_asgi(consumer_classes={"a": Echo})) as client:
+        await client.connect()
+        async with Turns(client) as turns:
+            for _ in range(50):
+                client.send(event="ping")
+            await until(lambda: not client.unread)
+            await settled()
+        assert sum(turns.read) == 50
+        assert max(turns.read) <= 3
+
+
+@in_virtual_time
+async def test_turns_cost_no_time() -> None:
+    """Neither a client's nor a child's messages are held up for the turn of others."""
+    puppet = Puppet()
+    loop = asyncio.get_running_loop()
+    async with Client(demultiplexer({"a": puppet, "b": Puppet()}), capacity=1000) as client:
+        await client.connect()
+        life = await puppet.life()
+        await life.accept()
+        began = loop.time()
+        for number in range(200):
+            await life.send_text(str(number))
+            client.send(event="ping")
+        await life.send_close()
+        for _ in range(200):
+            await life.send_text("dropped")
+        for _ in range(401):
+            await client.receive()
+        assert loop.time() == began
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_child_that_sends_without_pause(closes: bool) -> None:
+    """Others get their turn at least after 64 messages of a child, dropped ones included."""
+    puppet, sent = Puppet(), 0
+    async with Client(demultiplexer({"a": puppet, "b": Puppet()}), capacity=1000) as client:
+        await client.connect()
+        life = await puppet.life()
+        await life.accept()
+        if closes:
+            await life.send_close()
+        turns: list[int] = []
+
+        async def count() -> None:
+            while True:
+                turns.append(sent)
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        for _ in range(500):
+            await life.send_text("1")
+            sent += 1
+        counting.cancel()
+        await asyncio.wait({counting})
+        gaps = [later - earlier for earlier, later in pairwise(turns)]
+        assert max(gaps) == (1 if closes else 64)

@@ -9,7 +9,6 @@ import asyncio
 import gc
 import json
 import os
-from collections.abc import Awaitable, Callable
 from random import SystemRandom
 from typing import Any
 
@@ -18,7 +17,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from .children import Echo, SyncEcho, crashing
 from .driver import Client, connected, demultiplexer, within
-from .lifecycle import Scenario, VirtualLoop, play
+from .lifecycle import Scenario, in_virtual_time, play
 from .lifecycle_model import Violation, check
 
 RUNS = int(os.environ.get("LIFECYCLE_RUNS", "3000"))
@@ -110,20 +109,6 @@ async def test_trouble_of_streams_is_not_noticed_by_others(policy: str) -> None:
 
 
 # What random connections have found.
-
-
-def in_virtual_time(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    """Run a test in a loop where no waiting takes time."""
-
-    def run() -> None:
-        loop = VirtualLoop()
-        try:
-            loop.run_until_complete(test())
-        finally:
-            loop.close()
-
-    run.__doc__ = test.__doc__
-    return run
 
 
 async def accept_and_wait(scope: Any, receive: Any, send: Any) -> None:
