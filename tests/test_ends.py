@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,14 +17,17 @@ from channels.generic.websocket import (
     JsonWebsocketConsumer,
     WebsocketConsumer,
 )
-from channels.layers import InMemoryChannelLayer
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels.routing import URLRouter
+from django.test import override_settings
 from django.urls import path
 
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+from channels_demultiplexer.signals import stream_closed
 
-from .children import CONNECT, Echo, Puppet, SyncEcho, bye, plain_echo, text
+from .children import CONNECT, Echo, Echoing, Life, Puppet, SyncEcho, bye, plain_echo, text
 from .driver import Client, demultiplexer, serving, settled, until, within
+from .lifecycle import in_virtual_time
 
 
 @pytest.fixture(autouse=True)
@@ -756,3 +760,326 @@ async def test_consumer_that_cannot_send_leaves_its_groups(
         client.disconnect(1006)
         await client.ended()
         assert not layer.groups
+
+
+# A child that gives up its own send.
+
+
+@asynccontextmanager
+async def unread(*, accepts: bool) -> AsyncIterator[tuple[Client, Life]]:
+    """A client that does not read what a stream `b` has sent, and a life of the stream `a`."""
+    puppet, talking = Puppet(), Puppet()
+    async with Client(demultiplexer({"a": puppet, "b": talking}), capacity=1) as client:
+        await client.connect()
+        life, other = await puppet.life(), await talking.life()
+        await other.accept()
+        if accepts:
+            await life.accept()
+        else:
+            assert await life.receive() == CONNECT
+            client.open("a")
+            await client.expect_silence()
+        await other.send_text("1")
+        yield client, life
+
+
+async def given_up(send: Coroutine[Any, Any, None]) -> None:
+    """Begin a send, and give it up while it waits."""
+    task = asyncio.create_task(send)
+    await settled()
+    assert not task.done()
+    task.cancel()
+    await within(asyncio.wait({task}), "the send")
+    assert task.cancelled()
+
+
+async def test_close_that_its_child_gives_up() -> None:
+    """It is told all the same, before any later frame is answered with 409."""
+    async with unread(accepts=True) as (client, life):
+        await given_up(life.send_close(code=4000, reason="why"))
+        client.data("a", 1)
+        await settled()
+        await client.expect_frame(stream="b", payload=1)
+        await client.expect_ended("a", 4000, "why")
+        await client.expect_error(409, "a")
+        assert await life.receive() == bye(4000, "why")
+
+
+async def test_refusal_that_its_child_gives_up() -> None:
+    """So is a refusal."""
+    async with unread(accepts=False) as (client, life):
+        await given_up(life.send_close())
+        await client.expect_frame(stream="b", payload=1)
+        await client.expect_ended("a", 4403)
+        await client.expect_silence()
+
+
+async def test_accept_that_its_child_gives_up() -> None:
+    """The `open` is answered all the same, before the child's data."""
+    async with unread(accepts=False) as (client, life):
+        await given_up(life.send({"type": "websocket.accept", "subprotocol": "x"}))
+        sending = asyncio.create_task(life.send_text("2"))
+        await client.expect_frame(stream="b", payload=1)
+        await client.expect_opened("a", "x")
+        await client.expect_frame(stream="a", payload=2)
+        await within(sending, "the send")
+        client.data("a", 3)
+        assert await life.receive() == text("3")
+
+
+@pytest.mark.parametrize("message", ["accept", "close"])
+async def test_child_that_is_cancelled_in_its_send(message: str) -> None:
+    """A child that is cancelled in its accept or close owes the client nothing."""
+    children = []
+
+    async def child(scope: Any, receive: Any, send: Any) -> None:
+        children.append(asyncio.current_task())
+        await receive()
+        await send({"type": f"websocket.{message}"})
+
+    talking = Puppet()
+    application = demultiplexer({"a": child, "b": talking}, lazy=True)
+    async with Client(application, capacity=1) as client:
+        await client.connect()
+        client.data("b", 0)
+        other = await talking.life()
+        await other.accept()
+        await other.send_text("1")
+        client.open("a")
+        await until(lambda: children)
+        await settled()
+        children[0].cancel()
+        await until(children[0].done)
+        client.data("a", 1)
+        await settled()
+        await client.expect_frame(stream="b", payload=1)
+        if message == "accept":
+            await client.expect_opened("a")
+            await client.expect_ended("a", 1011)
+        else:
+            await client.expect_ended("a", 4403)
+        await client.expect_error(409, "a")
+        await client.expect_silence()
+        client.log.expect("'a'.*crashed")
+
+
+# Time that does not run.
+
+
+@in_virtual_time
+async def test_close_of_a_helper_while_the_child_returns() -> None:
+    """A child that has returned has no time to end, though its close is told only later."""
+    async with unread(accepts=True) as (client, life):
+        closing = asyncio.create_task(life.send_close(code=4000))
+        await settled()
+        life.finish()
+        await asyncio.sleep(60)
+        await client.expect_frame(stream="b", payload=1)
+        await client.expect_ended("a", 4000)
+        await within(closing, "the close")
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@in_virtual_time
+async def test_socket_that_ends_while_a_close_waits(leaves: bool) -> None:
+    """A child whose close waits when the socket ends has its time once."""
+    async with unread(accepts=True) as (client, life):
+        closing = asyncio.create_task(life.send_close(code=4000))
+        await settled()
+        client.disconnect(1001)
+        client.puppets[1].finish()  # the stream b
+        await within(closing, "the close")
+        assert await life.receive() == bye(4000)
+        if leaves:
+            life.finish()
+            await asyncio.sleep(60)
+        else:
+            await life.cancelled()
+            client.log.expect("'a' .*cancelled")
+
+
+@in_virtual_time
+async def test_end_of_the_socket_while_an_end_is_announced() -> None:
+    """A child that has finished has no time to end, though its end is still being announced."""
+    go = asyncio.Event()
+
+    async def wait(**arguments: Any) -> None:
+        await go.wait()
+
+    puppet = Puppet()
+    stream_closed.connect(wait)
+    try:
+        async with serving(demultiplexer({"a": puppet, "b": Echo})) as client:
+            life = await puppet.life()
+            life.finish()
+            await client.expect_ended("a", 4403)
+            client.disconnect(1001)
+            await asyncio.sleep(60)
+            go.set()
+            await client.ended()
+    finally:
+        stream_closed.disconnect(wait)
+
+
+# Children that end in odd ways.
+
+
+async def test_leftover_task_of_a_child() -> None:
+    """What a task of a child sends when the `close` was answered is dropped."""
+    go = asyncio.Event()
+    left = []
+
+    async def late(send: Any) -> None:
+        await go.wait()
+        await send({"type": "websocket.send", "text": "1"})
+
+    async def child(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        left.append(asyncio.create_task(late(send)))
+        await receive()
+
+    async with serving(demultiplexer({"a": child})) as client:
+        await opened(client, "a")
+        client.close("a")
+        await client.expect_ended("a", 1000)
+        go.set()
+        await within(asyncio.gather(*left), "the task")
+        await client.expect_silence()
+
+
+@pytest.mark.parametrize("closing", [False, True])
+async def test_child_that_cancels_itself_and_returns(closing: bool) -> None:
+    """It has ended by a cancellation of its own making, of which the client is told."""
+
+    async def child(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    async with serving(demultiplexer({"a": child, "b": Echo})) as client:
+        await opened(client, "a")
+        if closing:
+            client.close("a", code=3000)
+        else:
+            client.data("a", 1)
+        await client.expect_ended("a", 3000 if closing else 1011)
+        await client.expect_silence()
+        client.log.expect("'a'.*crashed")
+
+
+async def test_only_stream_that_misses() -> None:
+    """A miss that shows behind middleware ends the stream, and so the socket of its last one."""
+    router = Echoing(URLRouter([path("x", Echo.as_asgi())]))
+    async with serving(demultiplexer({"a": router})) as client:
+        await client.expect_error(404, "a")
+        await client.expect_closed(4403)
+
+
+@pytest.mark.parametrize("listens", [False, True])
+async def test_server_that_refuses_the_last_answer(listens: bool) -> None:
+    """What a server's send raises then is logged, and the end announced, and the next life runs."""
+    announced = []
+
+    async def note(**arguments: Any) -> None:
+        announced.append(arguments["code"])
+
+    puppet = Puppet()
+    if listens:
+        stream_closed.connect(note)
+    try:
+        async with serving(demultiplexer({"a": puppet})) as client:
+            life = await puppet.life()
+            await life.accept()
+            client.send_error = LookupError("broken")
+            client.close("a", code=3000)
+            client.open("a")
+            assert await life.receive() == bye(3000)
+            life.finish()
+            second = await puppet.life()
+            record = client.log.expect("'/socket/': the server refused an answer")
+            assert record.exc_info is not None
+            assert record.exc_info[1] is client.send_error
+            assert announced == [3000] * listens
+            client.send_error = None
+            await second.accept()
+            await client.expect_opened("a")
+    finally:
+        stream_closed.disconnect(note)
+
+
+async def test_server_that_refuses_the_childs_close() -> None:
+    """What a server's send raises then is raised in the child too."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet, "b": Echo})) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.send_error = LookupError("broken")
+        with pytest.raises(LookupError, match="broken"):
+            await life.send_close()
+        client.send_error = None
+        client.log.expect("'/socket/': the server refused an answer")
+        assert await life.receive() == bye(1000)
+
+
+# The server's receive.
+
+
+class Failing(Client):
+    """Its server's receive raises when it is fed an exception."""
+
+    async def _receive(self) -> Any:
+        message = await super()._receive()
+        if message["type"] == "fail":
+            raise Crash
+        return message
+
+
+@pytest.mark.parametrize("parent", [Parent, WebsocketDemultiplexer])
+async def test_server_whose_receive_raises(
+    codes: list[Any], layer: InMemoryChannelLayer, parent: Any
+) -> None:
+    """It raises in the application, when every child was told with 1011; no task is left."""
+    async with Failing(parent.as_asgi(consumer_classes={"a": Member}), codes=codes) as client:
+        await client.connect()
+        await opened(client, "a")
+        client.feed({"type": "fail"})
+        with pytest.raises(Crash):
+            await client.ended()
+        assert asyncio.all_tasks() <= {asyncio.current_task(), client.task}
+        assert codes.count(1011) == 1
+        assert not layer.groups
+        client.task = asyncio.create_task(asyncio.sleep(0))
+
+
+# Before the connect.
+
+
+class SlowLayer(InMemoryChannelLayer):
+    """A channel layer that never comes to add to a group `slow`."""
+
+    async def group_add(self, group: str, channel: str) -> None:
+        if group == "slow":
+            await asyncio.Event().wait()
+        await super().group_add(group, channel)
+
+
+async def test_cancellation_before_connect_is_called(codes: list[Any]) -> None:
+    """A parent whose connect() was not called leaves what it has joined, without disconnect()."""
+    layers = {"default": {"BACKEND": f"{__name__}.SlowLayer"}}
+
+    class Joining(Parent):
+        groups = ["quick", "slow"]
+
+    with override_settings(CHANNEL_LAYERS=layers):
+        layer = get_channel_layer()
+        async with Client(Joining.as_asgi(), codes=codes) as client:
+            client.feed({"type": "websocket.connect"})
+            await until(lambda: layer.groups)
+            await cancel(client)
+            assert not layer.groups
+    assert codes == []
