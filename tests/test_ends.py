@@ -321,6 +321,7 @@ async def test_second_trouble_in_the_end(codes: list[Any]) -> None:
         client.task = asyncio.create_task(asyncio.sleep(0))
 
 
+@in_virtual_time
 async def test_disconnect_of_the_parent_that_hangs(codes: list[Any]) -> None:
     """disconnect() has the children's time when the application is cancelled, and no more."""
 
@@ -498,6 +499,7 @@ async def test_cancellation_while_children_have_their_time() -> None:
 
 @pytest.mark.parametrize("accepts", [False, True])
 @pytest.mark.parametrize("cancels", [False, True])
+@in_virtual_time
 async def test_child_that_ignores_the_end(accepts: bool, cancels: bool) -> None:
     """A child that ignores the end is cancelled in time, with a warning that names it."""
     puppet = Puppet()
@@ -518,6 +520,7 @@ async def test_child_that_ignores_the_end(accepts: bool, cancels: bool) -> None:
         client.log.expect("stream 'a' .*cancelled")
 
 
+@in_virtual_time
 async def test_child_that_swallows_cancellations_at_the_end() -> None:
     """A child that swallows its cancellations is cancelled again, and waited for."""
     puppet = Puppet(swallowed=2)
@@ -602,6 +605,7 @@ async def test_child_that_is_closing_at_the_end() -> None:
         assert client._output.empty()
 
 
+@in_virtual_time
 async def test_time_of_a_child_that_is_closing_at_the_end() -> None:
     """The end leaves the time that runs already as it is; none runs when the child has ended."""
     puppet = Puppet()

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from channels.exceptions import AcceptConnection, DenyConnection
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
+from django.template import Context, Engine
+from django.utils.safestring import mark_safe
 
 from channels_demultiplexer.stream import Stream
 
@@ -28,6 +30,7 @@ from .children import (
     text,
 )
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
+from .lifecycle import in_virtual_time
 
 # Opening.
 
@@ -770,6 +773,7 @@ async def test_life_that_waited_has_its_own_time() -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "return", "crash"])
+@in_virtual_time
 async def test_answer_waits_for_a_slow_client(how: str) -> None:
     """The time of a child does not run while its end waits for a client that reads slowly."""
     puppet, other = Puppet(), Puppet()
@@ -795,6 +799,7 @@ async def test_answer_waits_for_a_slow_client(how: str) -> None:
             client.log.expect("crashed")
 
 
+@in_virtual_time
 async def test_acceptance_waits_for_a_slow_client() -> None:
     """A child that accepts is not cancelled before the client has its answer to the `open`."""
 
@@ -821,6 +826,7 @@ async def test_acceptance_waits_for_a_slow_client() -> None:
         client.log.expect("'a'.*cancelled")
 
 
+@in_virtual_time
 async def test_own_close_waits_for_a_slow_client() -> None:
     """A child that closes has its time from when the client has been told."""
     after = []
@@ -839,7 +845,7 @@ async def test_own_close_waits_for_a_slow_client() -> None:
         await asyncio.sleep(0.03)  # longer than its time
         await client.expect_frame(stream="a", payload=1)
         await client.expect_ended("a", 4000)
-        await until(lambda: client.log.records)
+        await asyncio.sleep(1)
         client.log.expect("cancelled")
     assert after == [bye(4000)]
 
@@ -1106,3 +1112,71 @@ async def test_stream_that_has_ended_is_freed_at_once(how: str) -> None:
             assert streams() <= before
         finally:
             gc.enable()
+
+
+# Subclasses of str, and what is none.
+
+
+RENDERED = Engine().from_string("<i>{{ text }}</i>").render(Context({"text": "<"}))
+
+
+class Markup(AsyncWebsocketConsumer):
+    """Sends what templates render."""
+
+    async def connect(self) -> None:
+        await self.accept(mark_safe("html"))
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.send(mark_safe(text_data))
+        await self.send(RENDERED)
+        await self.close(4000, mark_safe("<done>"))
+
+
+class SyncMarkup(WebsocketConsumer):
+    """The same, in a thread."""
+
+    def connect(self) -> None:
+        self.accept(mark_safe("html"))
+
+    def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        self.send(mark_safe(text_data))
+        self.send(RENDERED)
+        self.close(4000, mark_safe("<done>"))
+
+
+@pytest.mark.parametrize("consumer", [Markup, SyncMarkup])
+@pytest.mark.parametrize(
+    ("manage", "frame", "sent"),
+    [
+        (True, '{"stream":"a","payload":[ 1]}', '{"stream":"a","payload":[ 1]}'),
+        (True, '{"stream":"a","text":"<b>"}', '{"stream":"a","text":"<b>"}'),
+        (False, '{"stream":"a","payload":1}', '{"stream":"a","payload":1}'),
+    ],
+)
+async def test_safe_strings(consumer: Any, manage: bool, frame: str, sent: str) -> None:
+    """A child may send, select and close with what Django's templates make: it goes out plain."""
+    async with connected({"a": consumer, "b": Echo}, manage_envelope=manage) as client:
+        client.open("a")
+        await client.expect_opened("a", "html")
+        client.send_text(frame)
+        rendered = '{"stream":"a","text":"<i>&lt;</i>"}' if manage else "<i>&lt;</i>"
+        for expected in (sent, rendered):
+            message = await client.receive()
+            assert message == {"type": "websocket.send", "text": expected}
+            assert type(message["text"]) is str
+        await client.expect_ended("a", 4000, "<done>")
+
+
+@pytest.mark.parametrize("subprotocol", [1, 0, False, b"x", ["x"], {}])
+async def test_subprotocol_that_is_no_string(subprotocol: Any) -> None:
+    """It raises in the child, which may accept again."""
+    puppet = Puppet()
+    async with connected({"a": puppet}) as client:
+        client.open("a")
+        life = await puppet.life()
+        assert await life.receive() == CONNECT
+        with pytest.raises(TypeError, match="a subprotocol is a string or None, not"):
+            await life.send({"type": "websocket.accept", "subprotocol": subprotocol})
+        await client.expect_silence()
+        await life.send({"type": "websocket.accept", "subprotocol": "x"})
+        await client.expect_opened("a", "x")
