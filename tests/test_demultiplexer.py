@@ -14,7 +14,7 @@ from channels.routing import URLRouter
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from django.urls import path
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from channels_demultiplexer.close_codes import CloseCode
 from channels_demultiplexer.conf import SETTINGS
@@ -34,7 +34,7 @@ from .children import (
     returning,
     text,
 )
-from .driver import Client, binary, connected, demultiplexer, serving, settled, within
+from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
 
 ECHOES = pytest.mark.parametrize(
     "echo", [Echo, SyncEcho, plain_echo, Echo.as_asgi(), Echoing(plain_echo)]
@@ -1204,3 +1204,184 @@ def test_settings_are_annotations() -> None:
     names = [setting.name for setting in SETTINGS]
     assert [name for name in annotated if name in names] == names
     assert not any(hasattr(WebsocketDemultiplexer, name.lower()) for name in names)
+
+
+# What the socket closes with.
+
+CODES = [
+    (1000, 1000),
+    (CloseCode.INTERNAL_ERROR, 1011),
+    (1003, 1003),
+    (1005, 4005),
+    (1006, 4006),
+    (2500, 4000),
+    (4999, 4999),
+    (5000, 4000),
+    (-1, 4000),
+]
+
+
+def closing(*arguments: Any) -> Any:
+    """Return a demultiplexer that closes the socket at any frame."""
+
+    class Closing(WebsocketDemultiplexer):
+        consumer_classes: Any = {"a": plain_echo}
+
+        async def receive_json(self, content: Any) -> None:
+            await self.close(*arguments)
+
+    return Closing.as_asgi()
+
+
+@pytest.mark.parametrize(("code", "sent"), CODES)
+async def test_code_of_the_sockets_close(code: int, sent: int) -> None:
+    """The socket closes with a plain code that can be sent, and children are told of that."""
+    puppet = Puppet()
+    application = closing(code)
+    application.consumer_class.consumer_classes = {"a": puppet}
+    async with serving(application) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.send()
+        message = await client.receive()
+        assert message == {"type": "websocket.close", "code": sent}
+        assert type(message["code"]) is int
+        assert await life.receive() == bye(sent)
+        client.disconnect(sent)
+
+
+@pytest.mark.parametrize(("code", "sent"), CODES)
+async def test_code_of_the_last_stream(code: int, sent: int) -> None:
+    """So it does with that of its last stream, whose client and child see the child's own."""
+    puppet = Puppet()
+    async with connected({"a": puppet}) as client:
+        life = await puppet.life()
+        await life.accept()
+        await life.send_close(code=code)
+        await client.expect_ended("a", code)
+        message = await client.receive()
+        assert message == {"type": "websocket.close", "code": sent}
+        assert type(message["code"]) is int
+        told = await life.receive()
+        assert told == bye(code)
+        assert type(told["code"]) is int
+        client.disconnect(sent)
+
+
+@pytest.mark.parametrize("by", ["child", "parent"])
+@pytest.mark.parametrize(
+    ("reason", "sent"),
+    [
+        (mark_safe("<b>"), "<b>"),
+        ("x" * 124, "x" * 123),
+        ("é" * 62, "é" * 61),
+        ("x" + "\U0001f600" * 40, "x" + "\U0001f600" * 30),
+    ],
+)
+async def test_reason_of_the_sockets_close(by: str, reason: str, sent: str) -> None:
+    """Its reason is plain, and cut to 123 bytes; children are told all of it."""
+    puppet = Puppet()
+    application = closing(4000, reason)
+    application.consumer_class.consumer_classes = {"a": puppet}
+    async with serving(application) as client:
+        life = await puppet.life()
+        await life.accept()
+        if by == "parent":
+            client.send()
+        else:
+            await life.send_close(code=4000, reason=reason)
+            await client.expect_ended("a", 4000, reason)
+        message = await client.receive()
+        assert message == {"type": "websocket.close", "code": 4000, "reason": sent}
+        assert type(message["reason"]) is str
+        told = await life.receive()
+        assert told == bye(4000, reason)
+        assert type(told["reason"]) is str
+        client.disconnect(4000)
+
+
+async def refuse_as_daphne(message: dict[str, Any]) -> None:
+    """Raise as Daphne does where it cannot send a close code."""
+    if message["type"] == "websocket.close":
+        code = message["code"]
+        if code != 1000 and not 3000 <= code <= 4999:
+            raise ValueError(f"invalid close code {code}")
+
+
+@pytest.mark.parametrize(("code", "sent"), [(1011, 4011), (1001, 4001), (1013, 4013)])
+@pytest.mark.parametrize("by", ["child", "parent"])
+async def test_server_that_refuses_the_code(by: str, code: int, sent: int) -> None:
+    """Where the server refuses a code of protocols, the socket closes with one that it takes."""
+    puppet = Puppet()
+    application = closing(code, "why")
+    application.consumer_class.consumer_classes = {"a": puppet}
+    async with serving(application) as client:
+        client.hook = refuse_as_daphne
+        life = await puppet.life()
+        await life.accept()
+        if by == "parent":
+            client.send()
+        else:
+            await life.send_close(code=code, reason="why")
+            await client.expect_ended("a", code, "why")
+        await client.expect_closed(sent, "why")
+
+
+async def test_server_that_refuses_to_close() -> None:
+    """Where the server refuses to close at all, that raises in the parent."""
+
+    class Closing(WebsocketDemultiplexer):
+        consumer_classes = {"a": Echo}
+
+        async def receive_json(self, content: Any) -> None:
+            with pytest.raises(LookupError, match="broken"):
+                await self.close()
+
+    async with serving(Closing.as_asgi()) as client:
+        client.send_error = LookupError("broken")
+        client.send()
+        await until(lambda: client.log.records)
+        client.log.expect("'/socket/': the server refused an answer")
+        client.disconnect(1001)
+        await client.ended()
+
+
+@pytest.mark.parametrize("policy", ["pause", "close"])
+async def test_stall_of_the_only_life_that_waits(policy: str) -> None:
+    """A life that stalls before it begins closes an otherwise empty socket, after its answer."""
+    puppet = Puppet()
+    attributes: dict[str, Any] = {"stream_overflow": policy, "stall_timeout": 0.01}
+    async with connected({"a": puppet}, stream_capacity=1, **attributes) as client:
+        life = await puppet.life()
+        client.close("a", code=3000)
+        client.open("a")
+        client.data("a", 1)
+        client.data("a", 2)
+        client.data("a", 3)
+        await client.expect_error(409, "a")
+        await client.expect_silence()
+        life.finish()
+        await client.expect_ended("a", 3000)
+        second = await puppet.life()
+        await second.receive()
+        assert await second.receive() == bye(1013)
+        await client.expect_silence()
+        second.finish()
+        await client.expect_ended("a", 1013)
+        await client.expect_closed(1013)
+
+
+async def test_keywords_of_a_class() -> None:
+    """Keywords of a class go to the next base, a mixin that takes them."""
+
+    class Labelled:
+        label = ""
+
+        def __init_subclass__(cls, label: str, **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            cls.label = label
+
+    class Mixed(WebsocketDemultiplexer, Labelled, label="x"):
+        consumer_classes = {"a": Echo}
+
+    assert Mixed.label == "x"
