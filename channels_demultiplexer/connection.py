@@ -192,8 +192,9 @@ class Connection:
         """Open the eager streams, once the socket has been accepted; not when it has ended."""
         if self.ended:
             return
-        for match in self._eager.values():
-            self._add(match, [], None).start()
+        # All before the first starts: it may end at once (asyncio.eager_task_factory).
+        for stream in [self._add(match, [], None) for match in self._eager.values()]:
+            stream.start()
 
     def _first_use(self, name: str) -> Stream:
         match = self._routes.find(name)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+
+
+import sys
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from channels.exceptions import AcceptConnection, DenyConnection
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from django.template import Context, Engine
@@ -31,6 +35,16 @@ from .children import (
 )
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
 from .lifecycle import in_virtual_time
+
+# How a loop starts tasks: in its next step, or at once (Python 3.12).
+FACTORIES = [None, getattr(asyncio, "eager_task_factory", None)]
+
+
+@pytest_asyncio.fixture(autouse=True, params=FACTORIES[: 1 + (sys.version_info >= (3, 12))])
+async def task_factory(request: pytest.FixtureRequest) -> None:
+    """Every test holds, however tasks are started."""
+    asyncio.get_running_loop().set_task_factory(request.param)
+
 
 # Opening.
 
@@ -95,6 +109,39 @@ async def test_confirmation_comes_before_data() -> None:
         client.open("a/1")
         await client.expect_opened("a/1")
         await client.expect_frame(stream="a/1", payload=1)
+
+
+async def test_child_that_does_all_at_once() -> None:
+    """What a child sends, even its `close`, comes after the answer to its `open`."""
+
+    async def hurried(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept", "subprotocol": "x"})
+        await send({"type": "websocket.send", "text": "1"})
+        await send({"type": "websocket.close", "code": 4000})
+
+    async with connected({"a/<int:number>": hurried}) as client:
+        for _ in range(2):
+            client.open("a/1")
+            await client.expect_opened("a/1", "x")
+            await client.expect_frame(stream="a/1", payload=1)
+            await client.expect_ended("a/1", 4000)
+        await client.expect_silence()
+
+
+@pytest.mark.parametrize("close", [None, 4000])
+async def test_first_stream_that_ends_at_once(close: int | None) -> None:
+    """An eager stream that ends before the next is opened does not end the socket."""
+
+    async def hurried(scope: Any, receive: Any, send: Any) -> None:
+        if close is not None:
+            await send({"type": "websocket.close", "code": close})
+
+    async with connected({"a": hurried, "b": plain_echo, "c": hurried}) as client:
+        for name in "ac":
+            await client.expect_ended(name, close or 4403)
+        client.data("b", 1)
+        await client.expect_frame(stream="b", payload=1)
 
 
 # Refusing.
