@@ -156,6 +156,11 @@ class Inbox:
         while self._frames:
             self._space.free(_size(self._frames.popleft()))
 
+    def finish(self) -> None:
+        """Drop the data that waits, and what is given back later, as nobody takes it any more."""
+        self.clear()
+        self._space = Space(0)
+
     # Credit.
 
     def begin_credit(self, grant: Callable[[int], None]) -> int:

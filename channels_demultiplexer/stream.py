@@ -334,7 +334,7 @@ class Stream:
 
     def _child_finished(self, error: BaseException | None) -> None:
         """Conclude the stream when the child has finished."""
-        self.inbox.clear()
+        self.inbox.finish()
         missed = isinstance(error, Resolver404) and not self.inbox.started
         if error is not None and not missed:
             self._log_crash(error)

@@ -600,6 +600,34 @@ async def test_space_of_a_stream_that_stalls() -> None:
         assert await two.receive() == text('"12345678"')
 
 
+@pytest.mark.parametrize("how", ["close", "return", "crash"])
+@in_virtual_time
+async def test_space_of_a_stream_that_ends(how: str) -> None:
+    """What a child leaves in its inbox takes no space when it has finished."""
+    first, second = Puppet(), Puppet()
+    attributes: dict[str, Any] = {"max_waiting_size": 10, "stream_overflow": "reject"}
+    async with connected({"a": first, "b": second}, **attributes) as client:
+        one, two = await first.life(), await second.life()
+        await one.accept()
+        await two.accept()
+        client.data("a", "12345678")
+        await client.expect_silence()
+        if how == "close":
+            client.close("a")
+            await client.expect_silence()
+        if how == "crash":
+            one.crash(LookupError())
+        else:
+            one.finish()
+        await client.expect_ended("a", 1011 if how == "crash" else 1000)
+        client.data("b", "12345678")
+        client.data("b", 1)
+        await client.expect_error(429, "b")
+        assert await two.receive() == text('"12345678"')
+        if how == "crash":
+            client.log.expect("crashed")
+
+
 # The child's turn.
 
 

@@ -472,6 +472,19 @@ async def test_frame_that_does_not_wait_needs_no_space() -> None:
     assert second.put(text("x"))
 
 
+async def test_finished_child_takes_no_space(calls: Any) -> None:
+    """When a child has finished, neither what waits nor what comes back takes space."""
+    first, second, _ = inboxes(1)
+    await accept(first)
+    call = await calls(first.receive())
+    first.put(text("x"))
+    first.put(text("y"))
+    first.finish()
+    call.cancel()
+    assert await ended(call)
+    assert second.put(text("x"))
+
+
 async def test_freed(calls: Any) -> None:
     """A call of `freed` waits until a frame is taken from some inbox, each time anew."""
     first, _, space = inboxes(10)
