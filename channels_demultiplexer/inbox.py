@@ -205,6 +205,8 @@ class Inbox:
             return message
         waiter: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        # What found the connection full may go straight to this call.
+        self._space.wake()
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -276,6 +278,7 @@ class Inbox:
                 continue
             message = self._next()
             if message is None:
+                self._space.wake()  # as in receive()
                 return
             self._waiters.pop(0).set_result(message)
 

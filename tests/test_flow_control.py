@@ -376,6 +376,43 @@ async def test_stall_of_a_life_that_waits(policy: str) -> None:
         await client.expect_opened("a")
 
 
+# What waits in all inboxes together.
+
+
+@pytest.mark.parametrize("how", ["crash", "return"])
+async def test_child_that_has_finished_takes_no_room(how: str) -> None:
+    """What a child has left in its inbox takes no room from other streams."""
+    puppets = Puppet(), Puppet()
+    attributes: dict[str, Any] = {"max_waiting_size": 3, "stream_overflow": "reject"}
+    async with connected({"a": puppets[0], "b": puppets[1]}, **attributes) as client:
+        life = await full(client, puppets[0], 3)
+        if how == "crash":
+            life.crash(LookupError())
+        else:
+            life.finish()
+        await client.expect_ended("a", 1011 if how == "crash" else 1000)
+        for _ in range(3):
+            client.data("b", 1)
+        await client.expect_silence()
+        if how == "crash":
+            client.log.expect("crashed")
+
+
+async def test_child_that_waits_gets_what_has_no_room() -> None:
+    """Where others fill the room, a child that has waited for nothing else is not held up."""
+    puppets = Puppet(), Puppet()
+    attributes = {"max_waiting_size": 3, "stall_timeout": LONG}
+    async with connected({"a": puppets[0], "b": puppets[1]}, **attributes) as client:
+        await full(client, puppets[0], 3)
+        life = await puppets[1].life()
+        await life.accept()
+        client.data("b", 1)
+        client.send(event="ping")
+        await until(lambda: client.unread == 1)
+        assert await life.receive() == text("1")
+        await client.expect_frame(event="pong")
+
+
 # Clients that do not read.
 
 

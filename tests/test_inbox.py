@@ -509,6 +509,27 @@ async def test_freed_by_accept(inbox: Inbox, calls: Any) -> None:
     assert await receiving is A
 
 
+async def test_freed_by_a_call_that_waits(calls: Any) -> None:
+    """A call of `freed` is woken where a child waits: what it gets needs no room."""
+    first, _, space = inboxes(10)
+    await accept(first)
+    call = await calls(space.freed())
+    receiving = await calls(first.receive())
+    assert await ended(call)
+    assert not await ended(receiving)
+
+
+async def test_freed_for_a_call_that_waits(inbox: Inbox, calls: Any) -> None:
+    """So it is where a child that waits may take data from now on, though there is none yet."""
+    first, _, space = inboxes(10)
+    await first.receive()
+    receiving = await calls(first.receive())
+    call = await calls(space.freed())
+    first.accept()
+    assert await ended(call)
+    assert not await ended(receiving)
+
+
 async def test_wake(calls: Any) -> None:
     """A call of `freed` can be woken with nothing taken; waking nobody does nothing later."""
     space = Space(1)
