@@ -176,6 +176,7 @@ class Scenario:
             "consumer_close_timeout": random.choice([0.0717, 0.4193]),
             "max_streams": random.choice([1, 2, 3, 4, 100]),
             "max_frame_size": 300,
+            "max_waiting_size": random.choice([5, 30, 10**6, 10**6]),
             "lazy": random.random() < 0.3,
             "close_when_empty": random.random() < 0.7,
         }
@@ -443,6 +444,9 @@ class World:
             self.log("raises", value=(pump, error))
             raise error
         self.log("sent", value=pump)
+        if not pump:
+            # Whoever waits for an answer to be taken gets to know of it right after this.
+            self.loop.call_soon(self.log, "told")
 
     @property
     def _lost(self) -> bool:
@@ -572,14 +576,19 @@ setattr(World, "break", World._break)
 
 
 class Records(logging.Handler):
-    """What was logged."""
+    """What was logged, and to the world the changes of streams' states."""
 
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.DEBUG)
+        self.world = world
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
+        if record.levelno >= logging.WARNING:
+            self.records.append(record)
+        elif record.msg.startswith("stream ") and isinstance(record.args, tuple):
+            name, before, after = record.args
+            self.world.log("changes", value=(name, before.name, after.name))
 
 
 @dataclass
@@ -601,16 +610,17 @@ class Outcome:
 def play(scenario: Scenario) -> Outcome:
     """Play a scenario."""
     complaints: list[str] = []
-    library, asyncios = Records(), Records()
     loop = VirtualLoop()
     loop.real_threads = scenario.sync
     loop.set_exception_handler(lambda _, context: complaints.append(str(context)))
     world = World(scenario, loop)
+    library, asyncios = Records(world), Records(world)
     channel_layers.set("default", world.layer)
     loggers = {"channels_demultiplexer": library, "asyncio": asyncios}
     for name, handler in loggers.items():
         logging.getLogger(name).addHandler(handler)
         logging.getLogger(name).propagate = False
+    logging.getLogger("channels_demultiplexer").setLevel(logging.DEBUG)
     hook, sys.unraisablehook = sys.unraisablehook, lambda what: complaints.append(str(what))
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -622,6 +632,7 @@ def play(scenario: Scenario) -> Outcome:
         for name, handler in loggers.items():
             logging.getLogger(name).removeHandler(handler)
             logging.getLogger(name).propagate = True
+        logging.getLogger("channels_demultiplexer").setLevel(logging.NOTSET)
         channel_layers.backends.clear()
     complaints += [str(warning.message) for warning in caught]
     complaints += [record.getMessage() for record in asyncios.records]

@@ -86,13 +86,8 @@ class Life:
         finally:
             self.ended = True
             self.log("ends", self.error)
-            task = asyncio.current_task()
-            assert task is not None
-            if task.cancelling():
-                # The demultiplexer lets such a cancellation pass before it goes on.
-                self.world.loop.call_soon(self.log, "concludes")
-            else:
-                self.log("concludes")
+            # The demultiplexer gets to know of it when the task is done, right after this.
+            self.world.loop.call_soon(self.log, "concludes")
 
     async def _live(self) -> None:
         if not self.scripted:
@@ -130,7 +125,7 @@ class Life:
         await asyncio.sleep(self.random.choice([0, 0, 0.02, 0.2]))
         await self.send({"type": "websocket.accept", **self._subprotocol()})
         patience = self.random.randint(0, 4) if where == "data" else -1
-        slowness = self.random.choice([None, None, None, 0, 0.05, 0.3])
+        slowness = self.random.choice([None, None, None, 0, 0.047, 0.29])
         while (message := await self.receive())["type"] == "websocket.receive":
             if patience == 0:
                 await self._trouble()
@@ -215,7 +210,7 @@ class Life:
 
         task = asyncio.create_task(speak())
         try:
-            await asyncio.sleep(self.random.choice([0, 0.05, 1]))
+            await asyncio.sleep(self.random.choice([0, 0.053, 1]))
             await self._trouble()
         finally:
             while not task.done():

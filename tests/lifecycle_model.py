@@ -20,6 +20,9 @@ from .lifecycle_children import Life
 # Seconds by which two moments may differ that are meant to be the same.
 _TICK = 1e-6
 
+# Seconds that a child has for its turn before the policies `reject` and `close` judge it.
+_TURN = 0.05
+
 OPENING, OPEN, CLOSING, CLOSED = "opening", "open", "closing", "closed"
 
 
@@ -58,14 +61,14 @@ class Stream:
     told_at: float | None = None
     #: What the child has received of connect and disconnect.
     connected: bool = False
-    #: When the child was last held up by a client that reads slowly.
-    answered_at: float = 0
     disconnected: bool = False
     #: The data that the child has not received, whether its first was handed over, and whether
     #: a receive of the child's waits.
     inbox: deque[Data] = field(default_factory=deque)
     handed: bool = False
     asking: int = 0
+    #: Whether it has taken nothing since it was last waited for.
+    idle: bool = False
     given_up: bool = False
     #: Whether its child has ended, and everything about it.
     concluded: bool = False
@@ -74,8 +77,8 @@ class Stream:
     late: bool = False
     #: Whether it began when nothing that was said could be heard any more.
     loose: bool = False
-    #: Whether its end may have closed the socket.
-    ends_socket: bool = False
+    #: Whether it stalled before it began.
+    stalled: bool = False
 
     @property
     def live(self) -> bool:
@@ -89,16 +92,23 @@ class Stream:
     def hand_over(self) -> None:
         """Give a receive that waits what it waits for."""
         if self.asking and self.accepted and self.inbox and not self.disconnected:
+            self.idle = self.idle and self.handed
             self.handed = True
 
 
-@dataclass
+@dataclass(eq=False)
 class Data:
     """A data frame for a child."""
 
     message: dict[str, Any]
     #: Whether the child may as well never have got it.
     optional: bool = False
+
+    @property
+    def size(self) -> int:
+        """The bytes in which the child receives it."""
+        text = self.message.get("text")
+        return len(self.message["bytes"] if text is None else text.encode())
 
 
 @dataclass(eq=False)
@@ -134,6 +144,7 @@ class Model:
         self.scenario = scenario
         self.events = events
         self.position = 0
+        self.now = 0.0
         settings = scenario.settings
         self.lazy: bool = settings["lazy"]
         self.capacity: int = settings["stream_capacity"]
@@ -156,15 +167,20 @@ class Model:
         self.answer: tuple[Any, ...] | None = None
         #: The message that a hooked class has yet to handle.
         self.pending: tuple[Any, ...] | None = None
-        #: The data frame that waits for room: stream, message, when it came.
+        #: The data frame that waits for room: stream, message, when the policy judges.
         self.blocked: tuple[Stream, Data, float] | None = None
+        #: What becomes of it: delivered, refused (409), rejected (429), stalled or unknown.
         self.blocked_fate = ""
+        self.unrefused = False
+        #: What has waited for room, and may come too late still.
+        self.delivering: Data | None = None
         #: When there was room for it.
         self.resumed_at: float | None = None
         #: Whether the client reads all the time.
         self.fluent = all(act.args != (False,) for act in scenario.acts)
-        #: What the server is sending.
+        #: What the server is sending, and what it has taken, which is not known yet.
         self.sending: Expected | str | None = None
+        self.taken: deque[Expected | str | None] = deque()
         self.accepted = False
         self.ended = False
         #: From here on, the end may have come, and the child's codes may be one of these.
@@ -180,6 +196,7 @@ class Model:
     def run(self) -> None:
         for position, event in enumerate(self.events):
             self.position = position
+            self.now = event.time
             self.advance(event.time)
             kind = event.kind.replace(" ", "_")
             if event.life is None:
@@ -196,20 +213,40 @@ class Model:
     # Time.
 
     def advance(self, now: float) -> None:
-        """A full inbox that stays full ends its stream."""
-        if self.blocked is None:
+        """A frame waits for room until the policy judges, and no longer."""
+        if self.blocked is None or self.relaxed or self.ended or self.scenario.sync:
             return
-        stream, _, since = self.blocked
-        if now >= since + self.stall_timeout - _TICK and self.blocked_fate != "refused":
+        stream, _, deadline = self.blocked
+        if now < deadline + _TICK or self.blocked_fate == "refused":
+            return
+        if self.policy == "reject" and self.blocked_fate in ("rejected", "unknown"):
             self.blocked = None
-            if not self.ended:
-                self.stall(stream, since + self.stall_timeout)
+            return
+        expect(False, f"the inbox of {stream.name} is full for longer than it may be")
 
     def on_asks(self, event: Event) -> None:
         """The socket is read on as soon as a full inbox has room."""
+        self.delivering = None
+        unrefused, self.unrefused = self.unrefused, False
+        if unrefused and not (self.ended or self.relaxed):
+            raise Violation("a frame for a stream that has ended was not refused")
         resumed, self.resumed_at = self.resumed_at, None
         if resumed is not None and not (self.ended or self.relaxed or self.scenario.sync):
             expect(event.time < resumed + _TICK, "the socket is not read though there is room")
+
+    def on_changes(self, event: Event) -> None:
+        """A stream that ends though nobody has ended it has stalled."""
+        if self.blocked is None or self.blocked[0].name != event.value[0]:
+            return
+        stream, _, deadline = self.blocked
+        _, before, after = event.value
+        if before in ("OPENING", "OPEN") and after in ("CLOSING", "CLOSED"):
+            if event.time < deadline - _TICK:
+                # Where the end may have come, that was it.
+                expect(self.relaxed, f"{stream.name} stalls before its time")
+                return
+            self.blocked = None
+            self.stall(stream, event.time)
 
     # The client's messages.
 
@@ -274,27 +311,35 @@ class Model:
             stream = self.add(name, [], None, now)
         if not stream.live:
             return 409
-        data = Data(message)
+        data = Data(message, optional=self.gone)
+        if self.gone:
+            # What waits on the connection is not known any more.
+            stream.inbox.append(data)
+            stream.hand_over()
+            return None
         if self.put(stream, data):
             return None
-        if self.policy == "reject":
-            return 429
-        if self.policy == "close":
-            self.stall(stream, now)
-            return None
-        self.blocked = (stream, data, now)
-        self.blocked_fate = self.fate(name)
-        return 409 if self.blocked_fate == "refused" else None
+        patience = self.stall_timeout if self.policy == "pause" else 0 if stream.idle else _TURN
+        stream.idle = True
+        self.blocked = (stream, data, now + patience)
+        self.blocked_fate = self.fate()
+        return {"refused": 409, "rejected": 429}.get(self.blocked_fate)
 
     def put(self, stream: Stream, data: Data) -> bool:
         straight = stream.asking and stream.accepted and not stream.inbox
-        if not straight and stream.waiting >= self.capacity:
+        if not straight and (stream.waiting >= self.capacity or not self.fits(data)):
             return False
         stream.inbox.append(data)
         stream.hand_over()
         return True
 
-    def fate(self, name: str) -> str:
+    def fits(self, data: Data) -> bool:
+        """Whether all that waits on the connection leaves room for a frame."""
+        waiting = [each for stream in self.all for each in list(stream.inbox)[stream.handed :]]
+        size = sum(each.size for each in waiting)
+        return not waiting or size + data.size <= self.scenario.settings["max_waiting_size"]
+
+    def fate(self) -> str:
         """What becomes of the frame that waits for room: what was sent next will tell."""
         ending = False
         for event in self.events[self.position + 1 :]:
@@ -302,7 +347,7 @@ class Model:
                 ending = ending or event.value[0] == "disconnect"
                 return "unknown" if ending else "delivered"
             if event.kind == "writes" and '"event":"error"' in event.value.get("text", ""):
-                return "refused"
+                return "rejected" if '"status":429' in event.value["text"] else "refused"
             ending = ending or event.kind in ("shuts", "cancels", "raises")
             ending = ending or (event.kind == "writes" and event.value["type"] != "websocket.send")
         return "unknown"
@@ -372,9 +417,11 @@ class Model:
         stream.state, stream.code, stream.reason = state, code, reason
         if state == CLOSED and self.streams.get(stream.name) is stream:
             del self.streams[stream.name]
+        if self.delivering is not None and self.delivering in stream.inbox:
+            self.delivering.optional = True
         if self.blocked is not None and self.blocked[0] is stream:
-            if self.blocked_fate == "delivered" and not self.relaxed and not self.ended:
-                raise Violation(f"a frame for {stream.name}, which has ended, was not refused")
+            # Unless this closes the socket, the frame is refused.
+            self.unrefused = self.blocked_fate == "delivered"
             self.blocked[1].optional = True
             if self.blocked_fate == "unknown":
                 stream.inbox.append(self.blocked[1])
@@ -395,12 +442,14 @@ class Model:
         stream.muted = True
         self.leave(stream, CLOSED, code, reason)
         self.tell(stream, code, now)
-        if self.close_when_empty:
-            stream.ends_socket = True
-            if self.gone:
-                self.end_codes.add(code)
         finishes = stream if stream.concluded else None
         self.expect_closed(stream, ends=stream, finishes=finishes)
+        self.empty(stream)
+
+    def empty(self, stream: Stream) -> None:
+        """Close the socket where the server's side has ended the last stream."""
+        if self.close_when_empty and not any(each.live for each in self.all):
+            self.close_socket(stream.code, stream.reason, self.now)
 
     def stall(self, stream: Stream, now: float) -> None:
         for data in list(stream.inbox)[stream.handed :]:
@@ -411,8 +460,9 @@ class Model:
         if stream.life is None and stream.predecessor and not stream.predecessor.finished:
             self.leave(stream, CLOSING, 1013, "")
             self.tell(stream, 1013, now)
+            stream.muted = stream.stalled = True
         else:
-            self.finish_by_server(stream, 1013, "", now)
+            self.finish_by_server(stream, 1013, "")
 
     def expect_opened(self, stream: Stream) -> None:
         frame = {"stream": stream.name, "event": "open", "subprotocol": stream.subprotocol}
@@ -447,13 +497,15 @@ class Model:
     def close_socket(self, code: int, reason: str, now: float) -> None:
         if self.ended:
             return
+        if self.relaxed:
+            # The end may have come before.
+            self.end_codes.add(code)
+            self.closing = self.closing or (code, reason)
+            return
         self.end(code, now)
         self.closing = (code, reason)
 
     def on_shuts(self, event: Event) -> None:
-        if self.relaxed:
-            self.end_codes.add(event.value[0])
-            self.closing = event.value
         self.close_socket(*event.value, event.time)
 
     def on_cancels(self, event: Event) -> None:
@@ -495,6 +547,8 @@ class Model:
                 expect(frame == {"event": "pong", **payload}, f"{frame} is not the pong")
             else:
                 status, name = args
+                if status == 429:
+                    self.blocked = None
                 named = {} if name is None else {"stream": name}
                 text = frame.pop("payload")
                 expect(list(text) == ["error"] and isinstance(text["error"], str), str(text))
@@ -516,17 +570,22 @@ class Model:
 
     def on_sent(self, event: Event) -> None:
         sending, self.sending = self.sending, None
-        self.after(sending, event.time)
+        if event.value:
+            self.after(sending, event.time)
+        else:
+            self.taken.append(sending)
+
+    def on_told(self, event: Event) -> None:
+        self.after(self.taken.popleft(), event.time)
 
     def on_raises(self, event: Event) -> None:
         """The client has gone: nobody is told anything from here on."""
         sending, self.sending = self.sending, None
         self.relaxed = self.gone = True
+        self.end_codes.add(1013)  # what stalls is not known any more
         self.after(sending, event.time)
         for stream in self.all:
             stream.finished = stream.finished or stream.concluded
-            if stream.ends_socket:
-                self.end_codes.add(stream.code)
 
     def on_unsure(self, event: Event) -> None:
         sending, self.sending = self.sending, None
@@ -540,13 +599,6 @@ class Model:
             return
         if sending.ends is not None:
             self.tell(sending.ends, sending.ends.code, now)
-        empty = not any(stream.live for stream in self.all)
-        if sending.ends is not None and empty and self.close_when_empty:
-            if self.relaxed:
-                self.closing = self.closing or (sending.ends.code, sending.ends.reason)
-                self.end_codes.add(sending.ends.code)
-            else:
-                self.close_socket(sending.ends.code, sending.ends.reason, now)
         if sending.finishes is not None:
             sending.finishes.finished = True
 
@@ -575,10 +627,16 @@ class Model:
         """Deliver the frame that waits for room, where there is some."""
         if self.blocked is None or self.blocked_fate == "refused":
             return
-        stream, data, _ = self.blocked
+        stream, data, deadline = self.blocked
+        if self.blocked_fate == "rejected":
+            # In the very moment of the judgement only.
+            room = stream.waiting < self.capacity and self.fits(data)
+            expect(not room or self.now > deadline - _TICK, "a frame is rejected for which is room")
+            return
         if stream.live and self.put(stream, data):
             data.optional = self.blocked_fate == "unknown"
             self.blocked = None
+            self.delivering = data
             self.resumed_at = self.events[self.position].time
 
     def child_receives(self, event: Event, stream: Stream) -> None:
@@ -670,7 +728,6 @@ class Model:
         return Expected({"stream": name, "payload": payload}, payload=text)
 
     def child_failed(self, event: Event, stream: Stream) -> None:
-        stream.answered_at = event.time
         number = event.value[0]
         queue = self.expected[stream.name]
         for expected in queue:
@@ -679,7 +736,7 @@ class Model:
                 break
 
     def child_done(self, event: Event, stream: Stream) -> None:
-        stream.answered_at = event.time
+        """The server has taken what the child sent, as `on_sent` has seen."""
 
     def child_cancelled(self, event: Event, stream: Stream) -> None:
         if event.value or self.relaxed:
@@ -697,17 +754,21 @@ class Model:
         life = event.life
         assert life is not None
         if stream.told_at is not None and not self.relaxed and life.scripted:
-            limit = max(stream.told_at, stream.answered_at) + 4 * self.close_timeout
+            limit = stream.told_at + 4 * self.close_timeout
             expect(event.time < limit, f"the child of {stream.name} is not cancelled in time")
 
     def child_concludes(self, event: Event, stream: Stream) -> None:
         stream.concluded = True
+        # Nobody is there to take what still waits.
+        stream.inbox.clear()
         stream.finished = self.gone
         if stream.state == CLOSING:
             stream.state = CLOSED
             if self.streams.get(stream.name) is stream:
                 del self.streams[stream.name]
             self.expect_closed(stream, finishes=stream)
+            if stream.stalled:
+                self.empty(stream)
         elif stream.live:
             assert event.life is not None
             code = 1011
@@ -716,6 +777,7 @@ class Model:
             self.finish_by_server(stream, code, "", event.time)
         else:
             stream.finished = True
+        self.room()
 
     # The ends of the play.
 
