@@ -29,7 +29,7 @@ from django.urls import path
 
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
-from .lifecycle_children import FOREVER, Life, child
+from .lifecycle_children import FOREVER, ODD_CODES, Life, child
 
 # Real seconds in which a thread is sure to go on, unless it waits for the loop.
 _THREAD_GRACE = 0.1
@@ -155,6 +155,8 @@ class Scenario:
     yields: int
     #: Whether the server's send raises when the client has gone.
     raises: bool
+    #: Whether the server refuses close codes but 1000 and those of applications, as Daphne does.
+    picky: bool
     #: Whether some children are sync consumers, in real threads.
     sync: bool
     acts: tuple[Act, ...] = field(repr=False)
@@ -196,6 +198,7 @@ class Scenario:
             writes_first=random.random() < 0.5,
             yields=random.choice([0, 0, 1, 2]),
             raises=random.random() < 0.5,
+            picky=random.random() < 0.3,
             sync=sync,
             acts=tuple(acts),
             ends=_random_ends(random),
@@ -289,7 +292,7 @@ def _random_ends(random: Random) -> tuple[Act, ...]:
         [
             [leave],
             [leave],
-            [Act("shut", (random.choice([None, 4010]), random.choice([None, "bye"])))],
+            [Act("shut", (random.choice([None, 4010, *ODD_CODES]), random.choice([None, "bye"])))],
             [Act("shut", (None, None)), spin, Act("shut", (4011, None))],
             [Act("break")],
             cancels,
@@ -427,6 +430,10 @@ class World:
         pump = asyncio.current_task() is self.task
         for _ in range(self.scenario.yields):
             await asyncio.sleep(0)
+        if self.scenario.picky and message["type"] == "websocket.close":
+            code = message.get("code", 1000)
+            if code != 1000 and not 3000 <= code <= 4999:
+                raise ValueError(f"{code} is no close code")
         lost = self._gone or self._broken
         if lost or self.scenario.writes_first:
             self._write(message)
@@ -551,7 +558,7 @@ class World:
         self.loop.call_later(1, self._disconnect, 1006)
 
     async def _shut_parent(self, parent: Any, code: int | None, reason: str | None) -> None:
-        self.log("shuts", value=(code or 1000, reason or ""))
+        self.log("shuts", value=(1000 if code is None else code, reason or ""))
         with contextlib.suppress(OSError):
             await parent.close(code, reason)
 

@@ -11,6 +11,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 if TYPE_CHECKING:
     from .lifecycle import World
 
+#: Close codes that no socket can close with, or not every one.
+ODD_CODES = (0, 1001, 1005, 1006, 1011, 1015, 1500, 2500, 2999, 5000, 2**40, -1)
+
 #: Virtual seconds that are longer than anything takes.
 FOREVER = 1000
 
@@ -170,8 +173,9 @@ class Life:
         await asyncio.sleep(self.random.choice([0.03, 0.3, 3]))
 
     async def close(self) -> None:
-        code = self.random.choice([{}, {"code": 4002}, {"code": 1000}, {"code": None}])
-        reason = self.random.choice([{}, {"reason": "done"}, {"reason": None}])
+        odd = {"code": self.random.choice(ODD_CODES)}
+        code = self.random.choice([{}, {"code": 4002}, {"code": 1000}, {"code": None}, odd])
+        reason = self.random.choice([{}, {"reason": "done"}, {"reason": None}, {"reason": "ä" * 70}])
         await self.send({"type": "websocket.close", **code, **reason})
 
     async def close_twice(self) -> None:

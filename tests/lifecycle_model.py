@@ -499,11 +499,20 @@ class Model:
             return
         if self.relaxed:
             # The end may have come before.
-            self.end_codes.add(code)
+            self.end_codes.add(self.closes_with(code, reason, picky=False)[0])
             self.closing = self.closing or (code, reason)
             return
-        self.end(code, now)
+        self.end(self.closes_with(code, reason, picky=False)[0], now)
         self.closing = (code, reason)
+
+    def closes_with(self, code: int, reason: str, picky: bool | None = None) -> tuple[int, str]:
+        """Return what a socket closes with, which a server that is picky takes."""
+        if picky is None:
+            picky = self.scenario.picky
+        protocols = {1000} if picky else {*range(1000, 1004), *range(1007, 1015)}
+        if code not in protocols and not 3000 <= code <= 4999:
+            code = code + 3000 if 1001 <= code <= 1999 else 4000
+        return code, reason.encode()[:123].decode(errors="ignore")
 
     def on_shuts(self, event: Event) -> None:
         self.close_socket(*event.value, event.time)
@@ -526,7 +535,8 @@ class Model:
         elif kind == "websocket.close":
             self.closed = True
             sent = (message.get("code", 1000), message.get("reason", ""))
-            expect(sent == self.closing, f"the socket is closed with {sent}, not {self.closing}")
+            wanted = self.closing and self.closes_with(*self.closing)
+            expect(sent == wanted, f"the socket is closed with {sent}, not {wanted}")
             self.sending = kind
         else:
             expect(kind == "websocket.send" and self.accepted, f"{message} is no message to send")
