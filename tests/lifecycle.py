@@ -388,6 +388,12 @@ class World:
         life.log("begins")
         return life
 
+    def help(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a task beside the application, which may end after it."""
+        task = asyncio.create_task(coroutine)
+        self._helpers.add(task)
+        task.add_done_callback(self._helpers.discard)
+
     async def run(self) -> None:
         """Play the scenario; return when the application has ended."""
         scope = {
@@ -552,9 +558,7 @@ class World:
         if self.parent is None or not any(event.kind == "sent" for event in self.events):
             self._disconnect(1006)
             return
-        task = asyncio.create_task(self._shut_parent(self.parent, code, reason))
-        self._helpers.add(task)
-        task.add_done_callback(self._helpers.discard)
+        self.help(self._shut_parent(self.parent, code, reason))
         self.loop.call_later(1, self._disconnect, 1006)
 
     async def _shut_parent(self, parent: Any, code: int | None, reason: str | None) -> None:

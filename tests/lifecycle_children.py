@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Coroutine
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +90,8 @@ class Life:
             raise
         finally:
             self.ended = True
+            if _is_being_cancelled():
+                self.error = asyncio.CancelledError()
             self.log("ends", self.error)
             # The demultiplexer gets to know of it when the task is done, right after this.
             self.world.loop.call_soon(self.log, "concludes")
@@ -126,7 +130,11 @@ class Life:
         if where == "connect":
             await self._trouble()
         await asyncio.sleep(self.random.choice([0, 0, 0.02, 0.2]))
-        await self.send({"type": "websocket.accept", **self._subprotocol()})
+        accepting = self.send({"type": "websocket.accept", **self._subprotocol()})
+        if self.random.random() < 0.85:
+            await accepting
+        else:
+            await self._impatiently(accepting)
         patience = self.random.randint(0, 4) if where == "data" else -1
         slowness = self.random.choice([None, None, None, 0, 0.047, 0.29])
         while (message := await self.receive())["type"] == "websocket.receive":
@@ -138,6 +146,11 @@ class Life:
             await self.send({**message, "type": "websocket.send"})
         if where == "disconnect":
             await self._trouble()
+
+    async def _impatiently(self, sending: Coroutine[Any, Any, None]) -> None:
+        """Send, but not for long."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(sending, self.random.choice([0, 0.013, 0.13]))
 
     def _subprotocol(self) -> dict[str, Any]:
         offered = self.scope["subprotocols"]
@@ -239,6 +252,57 @@ class Life:
     async def give_up(self) -> None:
         raise StopLife
 
+    async def cancel_itself_and_return(self) -> None:
+        """A task that is cancelled and returns before it waits again has been cancelled."""
+        self.cancelled_itself = True
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        raise StopLife
+
+    async def send_impatiently(self) -> None:
+        for number in range(self.random.randint(1, 5)):
+            message = {"type": "websocket.send", "text": f"impatient {number}"}
+            await self._impatiently(self.send(message))
+
+    async def close_impatiently(self) -> None:
+        await self._impatiently(self.close())
+
+    async def cancel_a_send(self) -> None:
+        """Cancel a send that may have begun, or be about to end."""
+        kind = self.random.choice(["websocket.send", "websocket.send", "websocket.close"])
+        text = {"text": "cancelled"} if kind == "websocket.send" else {}
+        task = asyncio.create_task(self.send({"type": kind, **text}))
+        try:
+            for _ in range(self.random.randint(0, 3)):
+                await asyncio.sleep(0)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def leave_somebody_behind(self) -> None:
+        """A task of the child's goes on sending, and may close, when the child has finished."""
+
+        async def speak() -> None:
+            with contextlib.suppress(RuntimeError, OSError):
+                for number in range(self.random.randint(0, 4)):
+                    await self.send({"type": "websocket.send", "text": f"left {number}"})
+                    await asyncio.sleep(self.random.choice([0, 0, 0.01, 0.1]))
+                if self.random.random() < 0.5:
+                    await self.close()
+
+        self.world.help(speak())
+        for _ in range(self.random.randint(0, 3)):
+            await asyncio.sleep(0)
+        if self.random.random() < 0.5:
+            raise StopLife
+        await self._trouble()
+
+
+def _is_being_cancelled() -> bool:
+    """Whether the running task, should it return now, will have been cancelled."""
+    return bool(getattr(asyncio.current_task(), "_must_cancel", False))
+
 
 class StopLife(Exception):
     """Ends a script early, as a return does."""
@@ -279,6 +343,13 @@ _TROUBLES = (
     Life.ask_twice,
     Life.ask_twice,
     Life.give_up,
+    Life.cancel_itself_and_return,
+    Life.send_impatiently,
+    Life.close_impatiently,
+    Life.cancel_a_send,
+    Life.cancel_a_send,
+    Life.leave_somebody_behind,
+    Life.leave_somebody_behind,
 )
 
 

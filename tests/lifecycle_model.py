@@ -760,7 +760,6 @@ class Model:
         )
 
     def child_ends(self, event: Event, stream: Stream) -> None:
-        stream.muted = True
         life = event.life
         assert life is not None
         if stream.told_at is not None and not self.relaxed and life.scripted:
@@ -768,7 +767,7 @@ class Model:
             expect(event.time < limit, f"the child of {stream.name} is not cancelled in time")
 
     def child_concludes(self, event: Event, stream: Stream) -> None:
-        stream.concluded = True
+        stream.concluded = stream.muted = True
         # Nobody is there to take what still waits.
         stream.inbox.clear()
         stream.finished = self.gone
