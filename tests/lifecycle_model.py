@@ -70,6 +70,8 @@ class Stream:
     #: Whether it has taken nothing since it was last waited for.
     idle: bool = False
     given_up: bool = False
+    #: Whether its end was told to the client, or needs not be.
+    answered: bool = False
     #: Whether its child has ended, and everything about it.
     concluded: bool = False
     finished: bool = False
@@ -120,10 +122,8 @@ class Expected:
     number: int | None = None
     #: The text that is to be in it, verbatim.
     payload: str | None = None
-    #: The stream that it ends from the server's side.
+    #: The stream whose end it tells.
     ends: Stream | None = None
-    #: The stream of which nothing is left when it was sent.
-    finishes: Stream | None = None
 
     def matches(self, message: dict[str, Any]) -> bool:
         if isinstance(self.frame, bytes):
@@ -442,8 +442,7 @@ class Model:
         stream.muted = True
         self.leave(stream, CLOSED, code, reason)
         self.tell(stream, code, now)
-        finishes = stream if stream.concluded else None
-        self.expect_closed(stream, ends=stream, finishes=finishes)
+        self.expect_closed(stream)
         self.empty(stream)
 
     def empty(self, stream: Stream) -> None:
@@ -468,14 +467,14 @@ class Model:
         frame = {"stream": stream.name, "event": "open", "subprotocol": stream.subprotocol}
         self.expected[stream.name].append(Expected(frame))
 
-    def expect_closed(self, stream: Stream, **then: Stream | None) -> None:
+    def expect_closed(self, stream: Stream) -> None:
         frame = {
             "stream": stream.name,
             "event": "close",
             "code": stream.code,
             "reason": stream.reason,
         }
-        self.expected[stream.name].append(Expected(frame, **then))  # type: ignore[arg-type]
+        self.expected[stream.name].append(Expected(frame, ends=stream))
 
     # The end of the socket.
 
@@ -492,6 +491,7 @@ class Model:
             stream.late = before is not None and not before.finished
             if stream.state != CLOSED:
                 self.leave(stream, CLOSED, code, "")
+                stream.answered = True
             self.tell(stream, code, now)
 
     def close_socket(self, code: int, reason: str, now: float) -> None:
@@ -609,8 +609,8 @@ class Model:
             return
         if sending.ends is not None:
             self.tell(sending.ends, sending.ends.code, now)
-        if sending.finishes is not None:
-            sending.finishes.finished = True
+            sending.ends.answered = True
+            sending.ends.finished = sending.ends.concluded
 
     # The children.
 
@@ -775,7 +775,7 @@ class Model:
             stream.state = CLOSED
             if self.streams.get(stream.name) is stream:
                 del self.streams[stream.name]
-            self.expect_closed(stream, finishes=stream)
+            self.expect_closed(stream)
             if stream.stalled:
                 self.empty(stream)
         elif stream.live:
@@ -785,7 +785,7 @@ class Model:
                 code = 1000 if stream.accepted else 4403
             self.finish_by_server(stream, code, "", event.time)
         else:
-            stream.finished = True
+            stream.finished = stream.answered or self.gone
         self.room()
 
     # The ends of the play.
