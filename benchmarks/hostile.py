@@ -8,6 +8,7 @@ must stay in proportion: to what any consumer pays that decodes its messages.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import re
@@ -19,7 +20,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from . import settings
+import django.conf
+
 from .measure import Effort, Figure, Skipped, in_turns
 
 # Between the counts of two works; Python calls it for nothing else.
@@ -31,6 +33,7 @@ _ESCAPE = r"\u0416"
 _BACKSLASH = r"\\"
 _STRING = f'"{_LONE}",'
 _EMPTY = '"",'
+_LONG = "1" * 4301
 _NAME = '"stream":1,'
 _PAYLOAD = '"payload":1,'
 
@@ -96,6 +99,18 @@ def frames(size: int) -> dict[str, str]:
         "pairs and a lone surrogate": data(f'"{many(_PAIR)}{_LONE}"'),
         "backslashes and a lone surrogate": data(f'"{many(_BACKSLASH)}{_LONE}"'),
         "Cyrillic and a lone surrogate": data(f'"{cyrillic}{_LONE}"'),
+        "commas between lone surrogates": data(f'"{many(_LONE + ",")}"'),
+        "members and commas between lone surrogates": data(
+            f'"{many(_LONE + ",")}"', "".join(f'"{number}":0,' for number in range(size // 640))
+        ),
+        "lists of a lone surrogate": data(f"[{many(f'[{_STRING[:-1]}],')}0]"),
+        "keys of a lone surrogate": data(f'{{{many(f"{_STRING[:-1]}:0,")}"":0}}'),
+        # Integers of more digits than int() takes.
+        "numbers and a long one": data(f"[{ones}{_LONG}]"),
+        "numbers, a long one and a lone surrogate": data(f'[{ones}{_LONG},"{_LONE}"]'),
+        "strings and a long number": data(f"[{many(_EMPTY)}{_LONG}]"),
+        "text and a long number": data(f'["{text}",{_LONG}]'),
+        "digits": data(f'"{many("1")}"'),
         # Payloads.
         "text": data(f'"{text}"'),
         "Cyrillic": data(f'"{cyrillic}"'),
@@ -114,14 +129,22 @@ def frames(size: int) -> dict[str, str]:
 
 def handlers() -> dict[str, Callable[[bytes], Any]]:
     """Return what takes a message as it comes from the wire, by name; `json.loads` is the last."""
+    from channels_demultiplexer.connection import Connection
     from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
     class Reader(WebsocketDemultiplexer):
         async def receive_json(self, content: Any, **kwargs: Any) -> None:
             await super().receive_json(content, **kwargs)
 
+    async def send(message: Any) -> None:
+        pass
+
     reader = Reader()
-    codec = reader._options.codec
+    options = reader._options
+    reader._served = Connection(
+        Reader, {}, send, routes=Reader._routes(), options=options, close_when_empty=True
+    )
+    codec = options.codec
 
     def frame(message: bytes) -> None:
         codec.parse(message.decode())
@@ -207,14 +230,18 @@ def _handle_all(size: int) -> None:
     known = handlers()
     for handle in known.values():
         handle(b'{"stream":"a","payload":"\\ud800"}')  # whatever is done once
-    for text in frames(size).values():
-        message = text.encode()
+    messages = [text.encode() for text in frames(size).values()]
+    gc.collect()
+    gc.freeze()  # lest a collection look through all that has been imported
+    for message in messages:
         for handle in known.values():
+            gc.collect()
             os.getppid()
             handle(message)
     os.getppid()
 
 
 if __name__ == "__main__":
-    settings.configure()
+    # Not all that `settings` has: what is imported is imported under valgrind.
+    django.conf.settings.configure(CHANNEL_LAYERS={})
     _handle_all(int(sys.argv[1]))

@@ -107,8 +107,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         # for, where it is a data frame that has not been delivered to it.
         self._text: str | None = None
         self._undelivered: str | None = None
-        # What tells whether the content has been changed.
-        self._fingerprint: bytes | None = None
+        # Tells whether the content has been changed.
+        self._snapshot: jsontext.Snapshot | None = None
         # Whether it may be in its groups, has been told of the connect, and of the disconnect.
         self._joined = False
         self._connected = False
@@ -335,8 +335,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """
         Deliver a decoded frame. Called for each text frame where a subclass overrides it.
 
-        The text that the client wrote is delivered where `content` is what it was decoded to;
-        otherwise `content` is encoded anew.
+        The text that the client wrote is delivered where `content` is the object that it was
+        decoded to, unchanged; otherwise `content` is encoded anew.
 
         Raises:
             FrameError: if it cannot be delivered; the client gets an error frame if it goes on
@@ -344,7 +344,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """
         text = self._text
         try:
-            if text is None or jsontext.fingerprint(content) != self._fingerprint:
+            if text is None or self._snapshot is None or not self._snapshot.matches(content):
                 text = json.dumps(content)
         except RecursionError:
             raise MalformedFrame("the message is nested too deeply") from None
@@ -357,7 +357,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """Give a subclass the decoded frame."""
         content = self._options.codec.decode(text)
         try:
-            self._fingerprint = jsontext.fingerprint(content)
+            self._snapshot = jsontext.Snapshot(content, text)
         except RecursionError:
             # What the decoder just took can be too deep for an encoder.
             raise MalformedFrame("the message is nested too deeply") from None
@@ -378,7 +378,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         finally:
             if self._undelivered is not None:
                 self._connection.missed(self._undelivered)
-            self._text = self._fingerprint = self._undelivered = None
+            self._text = self._snapshot = self._undelivered = None
 
     async def _take(self, frame: Frame, own: bool = True) -> None:
         """Carry out a frame, which the client has sent as it is (`own`), or a subclass has."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import marshal
+import operator
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,9 +20,9 @@ from msgspec import UNSET, UnsetType
 
 __all__ = [
     "Members",
+    "Snapshot",
     "decode",
     "encode",
-    "fingerprint",
     "is_json",
     "plain",
     "replace_surrogates",
@@ -31,22 +33,22 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _integer(digits: str) -> int | float:
-    try:
-        return int(digits)
-    except ValueError:
-        # An integer of thousands of digits is valid JSON, but int() refuses it: infinite, as 1e999.
-        return float(digits)
-
-
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
-# Calls a function for each integer.
-_PATIENT_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
+# To find where values end: float() takes integers of any length.
+_SCANNER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=float)
 # What stands between the members of an object: after the last of them is the end of the text.
 _OPENING: Final = re.compile(r"[ \t\n\r]*+\{[ \t\n\r]*+(?:\}(?=[ \t\n\r]*+\Z))?")
+_DIGITS: Final = re.compile("[0-9]++")
+# Before the digits of a fraction or an exponent.
+_FRACTION: Final = re.compile(r"(?:[.eE+]|[eE]-)\Z")
 _COLON: Final = re.compile(r"[ \t\n\r]*+:[ \t\n\r]*+")
 _COMMA: Final = re.compile(r"[ \t\n\r]*+(?:,[ \t\n\r]*+|\}(?=[ \t\n\r]*+\Z))")
 _check: Final = msgspec.json.Decoder(msgspec.Raw).decode
+# At most one part in so many characters is few.
+_FEW_PARTS: Final = 256
+# What stands after the parts of an object or array.
+_END: Final = object()
+_pack: Final = msgspec.msgpack.Encoder().encode
 
 
 def decode(text: str) -> Any:
@@ -63,7 +65,34 @@ def decode(text: str) -> Any:
         raise
     except ValueError:
         # A constant, or an integer of too many digits for int().
-        return _PATIENT_DECODER.decode(text)
+        return _DECODER.decode(_shorten(text))
+
+
+def _shorten(text: str) -> str:
+    """Write integers of too many digits for int(), which are valid JSON, as infinite: 1e999."""
+    # A function that the decoder called for each integer would cost several times as much.
+    most = sys.get_int_max_str_digits() or len(text)
+    parts: list[str] = []
+    done = quotes = 0
+    for index in range(most - 1, len(text), most):  # none of too many digits is between two
+        run = _DIGITS.match(text, index) if index >= done else None
+        if run is None:
+            continue
+        before = text[max(done, index - most) : index]
+        start = index - len(before) + len(before.rstrip("0123456789"))
+        end = run.end()
+        if end - start <= most:
+            continue
+        between, digits = text[done:start], text[start:end]
+        quotes += between.replace(r"\\", "").replace(r"\"", "").count('"')
+        is_integer = (
+            digits[0] != "0"
+            and not _FRACTION.search(between[-2:])
+            and text[end : end + 1] not in (".", "e", "E")
+        )
+        parts += between, "1e999" if is_integer and quotes % 2 == 0 else digits
+        done = end
+    return "".join((*parts, text[done:]))
 
 
 def encode(value: str | None) -> str:
@@ -150,9 +179,9 @@ class Members:
         while text[index - 1] != "}":
             if text[index : index + 1] != '"':
                 raise ValueError("not JSON")
-            name, index = _PATIENT_DECODER.raw_decode(text, index)
+            name, index = _SCANNER.raw_decode(text, index)
             start = _end(_COLON, text, index)
-            _, index = _PATIENT_DECODER.raw_decode(text, start)
+            _, index = _SCANNER.raw_decode(text, start)
             if name in self._keys:
                 found[name] = text[start:index]
             index = _end(_COMMA, text, index)
@@ -187,17 +216,74 @@ def _end(pattern: re.Pattern[str], text: str, index: int) -> int:
     return match.end()
 
 
-def fingerprint(value: Any) -> bytes:
+class Snapshot:
     """
-    Return what differs where values would be written differently as JSON, as 1 and 1.0 and true.
+    Tells whether a decoded value is still as it was: 1, 1.0 and true differ, as in JSON.
+
+    Args:
+        value: the value.
+        text: the JSON text that it was decoded from.
 
     Raises:
-        TypeError: if the value cannot be written as JSON.
         RecursionError: if it is nested too deeply.
     """
+
+    __slots__ = ("_known", "_most")
+
+    def __init__(self, value: Any, text: str) -> None:
+        # To encode a long string costs more than to decode it, but where there are few parts they
+        # can be compared by identity (the benchmark `hostile-read`).
+        self._most = len(text) // _FEW_PARTS
+        self._known: Any = _parts_of(value, self._most)
+        if self._known is None:
+            self._most = 0
+            self._known = _written(value)
+
+    def matches(self, value: Any) -> bool:
+        """
+        Say whether `value` is the same object with the same content.
+
+        Of another object with equal content it may say either.
+
+        Raises:
+            TypeError: if the value cannot be written as JSON.
+            RecursionError: if it is nested too deeply.
+        """
+        if self._most == 0:
+            return bool(_written(value) == self._known)
+        parts = _parts_of(value, self._most)
+        return (
+            parts is not None
+            and len(parts) == len(self._known)
+            and all(map(operator.is_, parts, self._known))
+        )
+
+
+def _parts_of(value: Any, most: int) -> list[Any] | None:
+    """Return all parts of a value, level by level, or None where there are more than `most`."""
+    parts = [value]
+    for part in parts:  # to which more are added
+        if len(parts) > most:
+            return None
+        if type(part) is dict:
+            parts += part
+            parts += part.values()
+        elif type(part) is list:
+            parts += part
+        else:
+            continue
+        parts.append(_END)
+    return parts
+
+
+def _written(value: Any) -> bytes:
+    """Return what differs where values would be written differently as JSON."""
     try:
-        # Several times as fast as json.dumps(). Version 2 is the last that writes equal values
-        # equally, however their parts are shared.
+        return _pack(value)
+    except (TypeError, OverflowError, UnicodeEncodeError):
+        pass  # subclasses, integers of more than 64 bits, lone surrogates
+    try:
+        # Version 2 is the last that writes equal values equally, however their parts are shared.
         return marshal.dumps(value, 2)
     except ValueError:  # of subclasses, and of very deep nesting
         return json.dumps(value).encode()

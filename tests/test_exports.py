@@ -109,9 +109,9 @@ EXPORTS = {
     "inbox": ["Inbox", "Space"],
     "jsontext": [
         "Members",
+        "Snapshot",
         "decode",
         "encode",
-        "fingerprint",
         "is_json",
         "plain",
         "replace_surrogates",

@@ -12,7 +12,9 @@ from benchmarks import hostile
 from benchmarks.measure import Skipped
 
 #: How many times what `json.loads` costs, by who handles the frame.
-_BOUNDS = {"frame": 3, "read": 5}
+_BOUNDS = {"frame": 3, "read": 4.5}
+#: Strings that a server encodes more slowly than it decodes them.
+_DEAREST = {("strings of a lone surrogate", "read"): 5.5}
 
 
 @pytest.fixture(autouse=True)
@@ -21,9 +23,9 @@ def nothing_left_behind() -> None:
 
 
 def test_instructions() -> None:
-    """No frame needs more than 3 times the instructions of json.loads, or 5 with receive_json."""
+    """No frame needs more than 3 times what json.loads needs; with receive_json it is 4.5."""
     try:
-        counted = hostile.instructions(30_000)
+        counted = hostile.instructions(12_000)
     except Skipped as reason:
         pytest.skip(str(reason))
     ratios = {
@@ -32,7 +34,10 @@ def test_instructions() -> None:
         for side in _BOUNDS
     }
     assert len(ratios) > 90
-    assert {key: ratio for key, ratio in ratios.items() if ratio > _BOUNDS[key[1]]} == {}
+    dear = {
+        key: ratio for key, ratio in ratios.items() if ratio > _DEAREST.get(key, _BOUNDS[key[1]])
+    }
+    assert dear == {}
     # Less would mean that the frames were not read at all.
     assert all(ratio > 0.01 for ratio in ratios.values())
 
@@ -70,4 +75,4 @@ def test_frames_are_json() -> None:
             with pytest.raises(ValueError, match="Expecting"):
                 json.loads(text)
         else:
-            json.loads(text)
+            json.loads(text, parse_int=float)  # however many digits

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from math import inf
 from typing import Any
 
 import pytest
@@ -12,9 +14,9 @@ from hypothesis import strategies as st
 
 from channels_demultiplexer.jsontext import (
     Members,
+    Snapshot,
     decode,
     encode,
-    fingerprint,
     is_json,
     plain,
     replace_surrogates,
@@ -357,9 +359,78 @@ def test_members_mostly_strings() -> None:
     assert Members(["a"]).find(text) == [f'"{LONE}"']
 
 
-# Test fingerprint.
+# Test integers of too many digits.
+
+LONG = "1" * 4301
+JUST = "1" * 4300
 
 
+@pytest.mark.parametrize("before", ["", " " * 4000, "0," * 3000, f"{JUST},", '"1",'])
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        (LONG, inf),
+        (f"-{LONG}", -inf),
+        ("2" * 20_000, inf),
+        (JUST, int(JUST)),
+        (f"-{JUST}", -int(JUST)),
+        (f'"{LONG}"', LONG),
+        (f'"-{LONG}"', f"-{LONG}"),
+        (rf'"\"{LONG}"', f'"{LONG}'),
+        (rf'"\\",{LONG}', inf),
+        (rf'"\\\"{LONG}"', rf"\"{LONG}"),
+        (f"0.{LONG}", float(f"0.{LONG}")),
+        (f"1e-{LONG}", 0.0),
+        (f"1E-{LONG}", 0.0),
+        (f"1e+{LONG}", inf),
+        (f"1e{LONG}", inf),
+        (f"{LONG}.5", inf),
+        (f"{LONG}e-1", inf),
+        (f"{LONG}E1", inf),
+    ],
+    ids=lambda value: ascii(value)[:10],
+)
+def test_decode_long_integers(before: str, number: str, value: Any) -> None:
+    """An integer of more digits than int() takes is infinite; all else stays as it is."""
+    decoded = decode(f"[{before}{number},{LONG},1]".replace("[,", "["))
+    assert decoded[-3:] == [value, inf, 1]
+    assert list(map(type, decoded[-3:])) == [type(value), float, int]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"0{LONG}", f"-0{LONG}", f"{LONG}a", f"+{LONG}", f".{LONG}", f"[{LONG}", f"[{LONG},NaN]"],
+    ids=lambda value: ascii(value)[:10],
+)
+def test_decode_refuses_what_is_no_integer(text: str) -> None:
+    """Digits, however many, make no JSON of what is none."""
+    with pytest.raises(ValueError, match=r"."):
+        decode(text)
+
+
+def test_decode_without_a_limit_of_digits() -> None:
+    """Where int() has no limit, integers are what they are, and constants refused."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        assert decode(LONG) == int(LONG)
+        with pytest.raises(ValueError, match="NaN"):
+            decode(f"[{LONG},NaN]")
+    finally:
+        sys.set_int_max_str_digits(limit)
+
+
+def test_decode_many_long_integers() -> None:
+    """Each of several integers is looked at for itself, and each string."""
+    items = [LONG, f'"{LONG}"', JUST, f"1.{LONG}", '"\\\\"', f"-{LONG}", "0"] * 3
+    expected = [inf, LONG, int(JUST), float(f"1.{LONG}"), "\\", -inf, 0] * 3
+    assert decode(f"[{','.join(items)}]") == expected
+
+
+# Test Snapshot.
+
+
+@pytest.mark.parametrize("size", [0, 10_000])
 @pytest.mark.parametrize(
     ("value", "other"),
     [
@@ -367,30 +438,75 @@ def test_members_mostly_strings() -> None:
         (1, True),
         (0.0, -0.0),
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({"a": 1}, {"b": 1}),
+        ({}, []),
         ([1], [1, 1]),
+        ([[1], [2, 3]], [[1, 2], [3]]),
         ("\ud800", "\ufffd"),
         (None, "null"),
         ([[]], [{}]),
+        (2**70, 2.0**70),
+        (inf, None),
     ],
 )
-def test_fingerprint(value: Any, other: Any) -> None:
-    """What is written differently has another fingerprint; an equal copy has the same."""
-    assert fingerprint([value, value]) != fingerprint([value, other])
-    text = json.dumps([value, value])
-    assert (
-        fingerprint(json.loads(text)) == fingerprint(json.loads(text)) == fingerprint([value] * 2)
-    )
+def test_snapshot(value: Any, other: Any, size: int) -> None:
+    """What would be written differently is no match; what has not been touched is one."""
+    content = [value, "\ud800", [value]]
+    snapshot = Snapshot(content, " " * size)
+    assert snapshot.matches(content)
+    content[2][0] = other
+    assert not snapshot.matches(content)
+    content[2][0] = value
+    assert snapshot.matches(content)
+    content.append(1)
+    assert not snapshot.matches(content)
+    content[3:] = []
+    content[2] = [value, value]
+    assert not snapshot.matches(content)
+    assert not snapshot.matches([other])
+    assert not snapshot.matches(other)
 
 
-def test_fingerprint_of_subclasses() -> None:
-    """What a subclass may put in has a fingerprint too, where JSON can be made of it."""
+@pytest.mark.parametrize("size", [0, 10_000])
+def test_snapshot_of_structure(size: int) -> None:
+    """The same parts in other lists are no match."""
+    one, two = [1], [2, 3]
+    content = [one, two]
+    snapshot = Snapshot(content, " " * size)
+    one.append(two.pop(0))
+    assert not snapshot.matches(content)
+
+
+def test_snapshot_of_many_parts() -> None:
+    """Of many parts too each counts, however long the text."""
+    content = {"a": [[number] for number in range(1000)]}
+    snapshot = Snapshot(content, " " * 10_000)
+    assert snapshot.matches(content)
+    assert snapshot.matches({"a": [[number] for number in range(1000)]})
+    content["a"][999][0] = 999.0
+    assert not snapshot.matches(content)
+
+
+@pytest.mark.parametrize("size", [0, 10_000])
+def test_snapshot_of_what_a_subclass_puts_in(size: int) -> None:
+    """What is of a subclass is a change like any other; what grows too large is one too."""
 
     class Text(str):
         pass
 
-    assert fingerprint([Text("a")]) != fingerprint([Text("b")])
+    content: list[Any] = ["a"]
+    snapshot = Snapshot(content, " " * size)
+    content[0] = Text("b")
+    assert not snapshot.matches(content)
+    content[0] = list(range(1000))
+    assert not snapshot.matches(content)
+
+
+def test_snapshot_of_what_is_no_json() -> None:
+    """What cannot be written as JSON is refused, or no match."""
     with pytest.raises(TypeError):
-        fingerprint([object()])
+        Snapshot([1], "").matches([object()])
+    assert not Snapshot([1], " " * 10_000).matches([object()])
 
 
 # Test plain.
