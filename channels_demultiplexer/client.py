@@ -22,8 +22,9 @@ from websockets.protocol import State
 
 from .client_errors import FrameRefused, StreamClosed, StreamError, StreamRefused
 from .client_stream import MAX_QUEUE, Answer, Stream
+from .close_codes import CloseCode
 from .exceptions import FrameError
-from .frames import CONTROL_FIELDS, SUBPROTOCOL, CloseCode, Codec, Data, Frame
+from .frames import CONTROL_FIELDS, SUBPROTOCOL, Codec, Data, Frame
 
 __all__ = [
     "Answer",

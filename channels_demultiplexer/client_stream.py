@@ -19,8 +19,8 @@ from websockets.protocol import State
 
 from . import jsontext
 from .client_errors import FrameRefused, StreamClosed, StreamRefused
+from .close_codes import CloseCode
 from .exceptions import FrameTooLarge
-from .frames import CloseCode
 from .status import StatusCodes
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from .close_codes import cut_reason, disconnect_message, sendable
 from .conf import Options
+from .control import Close, Open
 from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
-from .frames import Close, Data, Open
+from .frames import Data
 from .inbox import Space
 from .outbox import Outbox
 from .routing import Match, Message, Routes, Scope, Send

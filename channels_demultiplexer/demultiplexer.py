@@ -18,9 +18,10 @@ from .child import child
 from .close_codes import CloseCode
 from .conf import DatabaseChecks, Options, Policy, options_of
 from .connection import Connection
+from .control import Close, Open, Ping
 from .declarations import ATTRIBUTES, wrong_arguments
 from .exceptions import FrameError, MalformedFrame, StreamNotOpen
-from .frames import SUBPROTOCOL, Close, Data, Frame, Open, Ping, name_fault
+from .frames import SUBPROTOCOL, Data, Frame, name_fault
 from .listing import StreamDeclaration, streams_of
 from .receivers import dispatch_from, open_channel
 from .routing import ASGIView, Message, Receive, Routes, Scope, Send

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from channels_demultiplexer import conf
 from channels_demultiplexer.conf import PREFIX, SETTINGS, faults, options_of
-from channels_demultiplexer.frames import Open, Ping
+from channels_demultiplexer.control import Open, Ping
 
 DEFAULTS = {
     "MULTIPLEX_KEY": "stream",

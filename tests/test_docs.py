@@ -33,6 +33,7 @@ from channels_demultiplexer import (
     status,
     testing,
 )
+from channels_demultiplexer.close_codes import CloseCode
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.testing import DemultiplexerCommunicator
 from docs import diagrams
@@ -74,7 +75,7 @@ def test_the_protocol_names_every_code_and_status():
     """The protocol page has each close code that is sent, each error's status, the subprotocol."""
     text = page("protocol")
     errors = [vars(exceptions)[name] for name in exceptions.__all__]
-    numbers = {error.status for error in errors} | set(frames.CloseCode)
+    numbers = {error.status for error in errors} | set(CloseCode)
     missing = [number for number in numbers if f"``{number:d}``" not in text]
     assert not missing
     assert f"``{frames.SUBPROTOCOL}``" in text

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from channels_demultiplexer.close_codes import CloseCode, cut_reason, plain_code, sendable
+from channels_demultiplexer.control import Close, Open, Ping
 from channels_demultiplexer.exceptions import (
     FrameError,
     FrameTooLarge,
@@ -18,16 +20,9 @@ from channels_demultiplexer.frames import (
     CONTROL_FIELDS,
     MAX_NAME_SIZE,
     SUBPROTOCOL,
-    Close,
-    CloseCode,
     Codec,
     Data,
-    Open,
-    Ping,
-    cut_reason,
     name_fault,
-    plain_code,
-    sendable,
 )
 
 DEEP = "[" * 100_000 + "]" * 100_000

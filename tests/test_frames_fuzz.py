@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from channels_demultiplexer.control import Close, Open, Ping
 from channels_demultiplexer.exceptions import FrameError, MalformedFrame
-from channels_demultiplexer.frames import Close, Codec, Data, Frame, Open, Ping
+from channels_demultiplexer.frames import Codec, Data, Frame
 
 CODEC = Codec(
     stream_key="stream",
