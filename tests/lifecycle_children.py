@@ -188,7 +188,9 @@ class Life:
     async def close(self) -> None:
         odd = {"code": self.random.choice(ODD_CODES)}
         code = self.random.choice([{}, {"code": 4002}, {"code": 1000}, {"code": None}, odd])
-        reason = self.random.choice([{}, {"reason": "done"}, {"reason": None}, {"reason": "ä" * 70}])
+        reason = self.random.choice(
+            [{}, {"reason": "done"}, {"reason": None}, {"reason": "ä" * 70}]
+        )
         await self.send({"type": "websocket.close", **code, **reason})
 
     async def close_twice(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-
-
 import sys
 from typing import Any
 
