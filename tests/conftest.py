@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -32,6 +33,16 @@ async def nothing_left_behind() -> AsyncIterator[None]:
         assert not layer.groups
     channel_layers.backends.clear()
     gc.collect()  # so that "never retrieved" is reported in the test that it belongs to
+
+
+# How a loop starts tasks: in its next step, or at once.
+_TASK_FACTORIES = [None, *([asyncio.eager_task_factory] if sys.version_info >= (3, 12) else [])]
+
+
+@pytest_asyncio.fixture(params=_TASK_FACTORIES)
+async def task_factory(request: pytest.FixtureRequest) -> None:
+    """The test holds however tasks are started."""
+    asyncio.get_running_loop().set_task_factory(request.param)
 
 
 @pytest.fixture

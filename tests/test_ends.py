@@ -29,6 +29,8 @@ from .children import CONNECT, Echo, Echoing, Life, Puppet, SyncEcho, bye, plain
 from .driver import Client, demultiplexer, serving, settled, until, within
 from .lifecycle import in_virtual_time
 
+pytestmark = pytest.mark.usefixtures("task_factory")
+
 
 @pytest.fixture(autouse=True)
 def nothing_unhandled(caplog: pytest.LogCaptureFixture) -> Iterator[None]:

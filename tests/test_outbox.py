@@ -12,6 +12,8 @@ from channels_demultiplexer.outbox import Outbox
 
 from .driver import settled, until, within
 
+pytestmark = pytest.mark.usefixtures("task_factory")
+
 
 class Server:
     """A server that takes a message when it is told to."""

@@ -18,6 +18,8 @@ from channels_demultiplexer.status import StatusCodes
 from .children import Echo, Echoing, Puppet, SyncEcho, bye, returning
 from .driver import Client, connected, demultiplexer, serving, settled, within
 
+pytestmark = pytest.mark.usefixtures("task_factory")
+
 NAMES = {"opened": stream_opened, "closed": stream_closed, "rejected": frame_rejected}
 
 
@@ -254,3 +256,46 @@ async def test_sender_is_the_class_that_was_written() -> None:
     finally:
         stream_opened.disconnect(note, sender=Mine)
     assert senders == [Mine]
+
+
+@pytest.mark.parametrize("how", ["gives up", "is cancelled"])
+async def test_acceptance_that_its_child_gives_up(heard: Heard, how: str) -> None:
+    """A stream that has opened is announced as open before it is as closed, however it ends."""
+    begun, go = asyncio.Event(), asyncio.Event()
+    children: list[Any] = []
+
+    async def wait(**arguments: Any) -> None:
+        begun.set()
+        await go.wait()
+
+    async def child(scope: Any, receive: Any, send: Any) -> None:
+        children.append(asyncio.current_task())
+        await receive()
+        accepting = asyncio.ensure_future(send({"type": "websocket.accept"}))
+        try:
+            await within(begun.wait(), "the announcement")
+            if how == "is cancelled":
+                await accepting
+        finally:
+            accepting.cancel()
+
+    stream_opened.connect(wait)
+    try:
+        async with connected({"a/<int:n>": child}) as client:
+            client.open("a/1")
+            await within(begun.wait(), "the announcement")
+            await settled()
+            if how == "is cancelled":
+                children[0].cancel()
+            await client.expect_opened("a/1")
+            await client.expect_ended("a/1", 1011 if how == "is cancelled" else 1000)
+            await heard.expect("opened", "a/1")
+            await settled()
+            assert heard.nothing
+            go.set()
+            code = 1011 if how == "is cancelled" else 1000
+            await heard.expect("closed", "a/1", code=code, opened=True)
+            if how == "is cancelled":
+                client.log.expect("'a/1'.*crashed")
+    finally:
+        stream_opened.disconnect(wait)

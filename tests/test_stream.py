@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from channels.exceptions import AcceptConnection, DenyConnection
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from django.template import Context, Engine
@@ -34,15 +32,7 @@ from .children import (
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
 from .lifecycle import in_virtual_time
 
-# How a loop starts tasks: in its next step, or at once (Python 3.12).
-FACTORIES = [None, getattr(asyncio, "eager_task_factory", None)]
-
-
-@pytest_asyncio.fixture(autouse=True, params=FACTORIES[: 1 + (sys.version_info >= (3, 12))])
-async def task_factory(request: pytest.FixtureRequest) -> None:
-    """Every test holds, however tasks are started."""
-    asyncio.get_running_loop().set_task_factory(request.param)
-
+pytestmark = pytest.mark.usefixtures("task_factory")
 
 # Opening.
 
