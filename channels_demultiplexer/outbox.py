@@ -139,7 +139,9 @@ class Outbox:
         waiting = self._queue()
         while waiting:
             if isinstance(waiting[0], _Posted):
-                self.writer = asyncio.create_task(self._write())
+                writer = asyncio.create_task(self._write())
+                if not writer.done():  # at once, and started another (asyncio.eager_task_factory)
+                    self.writer = writer
                 return
             turn = waiting.popleft()
             assert isinstance(turn, asyncio.Future)

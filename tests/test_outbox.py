@@ -79,7 +79,8 @@ async def test_who_sends(server: Server, outbox: Outbox) -> None:
     await settled()
     outbox.post(2)
     await settled()
-    assert server.tasks == [task, outbox.writer]
+    assert server.tasks[0] is task
+    assert server.tasks[1] not in (task, asyncio.current_task())
     await outbox.send(3)
     assert server.tasks[2] is asyncio.current_task()
 
@@ -147,6 +148,24 @@ async def test_cancelled_while_the_server_takes_it(server: Server, outbox: Outbo
     server.go()
     await asyncio.wait({first, second})
     assert server.taken == [2]
+
+
+async def test_cancelled_between_answers(server: Server, outbox: Outbox) -> None:
+    """What is posted behind a call that is cancelled is sent by a task that can be ended."""
+    first = sending(outbox, 1)
+    await settled()
+    posted = outbox.post(2)
+    second = sending(outbox, 3)
+    await settled()
+    last = outbox.post(4)
+    server.go(2)
+    second.cancel()
+    await asyncio.wait({first, second, posted})
+    await settled()
+    assert server.taken == [1, 2]
+    assert outbox.writer is server.tasks[-1]
+    outbox.shut()
+    await within(last, "the last answer")
 
 
 async def test_withdraw(server: Server, outbox: Outbox) -> None:
