@@ -399,13 +399,24 @@ def test_decode_long_integers(before: str, number: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [f"0{LONG}", f"-0{LONG}", f"{LONG}a", f"+{LONG}", f".{LONG}", f"[{LONG}", f"[{LONG},NaN]"],
+    [
+        f"0{LONG}",
+        f"-0{LONG}",
+        f"{LONG}a",
+        f"+{LONG}",
+        f".{LONG}",
+        f"1E+{LONG}.",
+        f"[{LONG}",
+        f"[{LONG},NaN]",
+    ],
     ids=lambda value: ascii(value)[:10],
 )
 def test_decode_refuses_what_is_no_integer(text: str) -> None:
     """Digits, however many, make no JSON of what is none."""
     with pytest.raises(ValueError, match=r"."):
         decode(text)
+    with pytest.raises(ValueError, match=r"."):
+        decode(f"[{LONG},{text}]")
 
 
 def test_decode_without_a_limit_of_digits() -> None:
@@ -474,6 +485,15 @@ def test_snapshot_of_structure(size: int) -> None:
     content = [one, two]
     snapshot = Snapshot(content, " " * size)
     one.append(two.pop(0))
+    assert not snapshot.matches(content)
+
+
+@pytest.mark.parametrize("size", [0, 10_000])
+def test_snapshot_of_keys(size: int) -> None:
+    """A key that is renamed in its place is a change."""
+    content = {"a": 1}
+    snapshot = Snapshot(content, " " * size)
+    content["b"] = content.pop("a")
     assert not snapshot.matches(content)
 
 
