@@ -219,6 +219,18 @@ describe("reconnecting", () => {
     assert.equal(parts.connections, 2);
     assert.deepEqual(parts.wire.take(), [{ stream: "echo", event: "open", credit: true }]);
   });
+
+  for (const target of ["client", "stream"]) {
+    for (const [act, state] of [["reconnect", "connecting"], ["close", "closed"]]) {
+      test(`is left once where the event of the ${target}, at a replacement, leads to ${act}()`, () => {
+        const parts = opened();
+        parts[target].addEventListener("reconnecting", () => parts.client[act](), { once: true });
+        parts.client.reconnect();
+        assert.equal(parts.client.state, state);
+        assert.equal(parts.connections, act === "reconnect" ? 2 : 1);
+      });
+    }
+  }
 });
 
 describe("closed", () => {

@@ -191,7 +191,8 @@ export class Demultiplexer extends Target {
   reconnect() {
     if (this.#state === "closed") throw new DOMException("the socket is closed", "InvalidStateError");
     if (this.#state !== "reconnecting") this.#lose(1006, "replaced");
-    this.#connect();
+    // Whoever was told of the loss may have connected or closed.
+    if (this.#state === "reconnecting") this.#connect();
   }
 
   /**
