@@ -207,4 +207,11 @@ describe("a push", () => {
     for (const payload of [{ route: 1 }, null, "route", [], { payload: 1 }]) wire.say({ stream: "echo", payload });
     assert.deepEqual(events.map((e) => [e.route, e.headers, e.payload]), [["news", { a: 1 }, [1]]]);
   });
+
+  test("may come from a consumer that knows nothing of routes", () => {
+    const { stream, wire } = opened();
+    const events = record(stream, ["push"]);
+    wire.say({ stream: "echo", payload: { route: "42", type: "bus", target: null } });
+    assert.deepEqual(events.map((e) => [e.type, e.route]), [["push", "42"]]);
+  });
 });

@@ -246,8 +246,9 @@ export class Stream extends Target {
     const value = JSON.parse(/** @type {string} */ (raw));
     this.dispatchEvent(new MessageEvent("json", { data: value, origin: this.#origin }));
     if (typeof value?.route !== "string") return;
-    if (value.uuid !== undefined) this.#requests.receive(value);
-    else this.dispatchEvent(event("push", value));
+    const { route, payload, headers, uuid } = value;
+    if (uuid !== undefined) this.#requests.receive(value);
+    else this.dispatchEvent(event("push", { route, payload, headers }));
   }
 }
 
