@@ -178,7 +178,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "hostile-read",
         "the same, with receive_json overridden",
-        5.0,
+        3.0,
         partial(hostile.worst, handler="read"),
     ),
     *_server("uvicorn", cpu=0.35, rate=3.0, ready=1 / 4.5, memory=1 / 3, deflate=1 / 6.5),
