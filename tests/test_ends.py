@@ -811,6 +811,19 @@ async def test_close_that_its_child_gives_up() -> None:
         assert await life.receive() == bye(4000, "why")
 
 
+@in_virtual_time
+async def test_time_of_a_child_that_gives_up_its_close() -> None:
+    """Its time begins when the client was told, whether or not it waits for that."""
+    async with unread(accepts=True) as (client, life):
+        await given_up(life.send_close(code=4000))
+        await asyncio.sleep(60)
+        assert not life.over.is_set()
+        await client.expect_frame(stream="b", payload=1)
+        await client.expect_ended("a", 4000)
+        await life.cancelled()
+        client.log.expect("'a' .*cancelled")
+
+
 async def test_refusal_that_its_child_gives_up() -> None:
     """So is a refusal."""
     async with unread(accepts=False) as (client, life):
