@@ -140,8 +140,8 @@ class Outbox:
         while waiting:
             if isinstance(waiting[0], _Posted):
                 writer = asyncio.create_task(self._write())
-                if not writer.done():  # at once, and started another (asyncio.eager_task_factory)
-                    self.writer = writer
+                # Else it ran at once, and may have started another (asyncio.eager_task_factory).
+                self.writer = self.writer if writer.done() else writer
                 return
             turn = waiting.popleft()
             assert isinstance(turn, asyncio.Future)
@@ -168,7 +168,7 @@ class Outbox:
     async def _deliver(self, posted: _Posted) -> None:
         for message in (posted.message, posted.instead):
             if message is None or self._gone:
-                return
+                continue
             try:
                 await self._server_send(message)
             except OSError as error:
