@@ -182,6 +182,19 @@ async def test_withdraw(server: Server, outbox: Outbox) -> None:
     assert server.taken == [1, 3]
 
 
+async def test_withdraw_behind_a_call(server: Server, outbox: Outbox) -> None:
+    """So can what is posted behind a call that waits for its turn."""
+    first, second = sending(outbox, 1), sending(outbox, 2)
+    await settled()
+    posted = outbox.post(3)
+    outbox.withdraw(posted)
+    assert posted.done()
+    server.go(3)
+    await asyncio.wait({first, second})
+    await settled()
+    assert server.taken == [1, 2]
+
+
 async def test_withdraw_from_nothing(outbox: Outbox) -> None:
     """Where nothing waits, nothing is withdrawn."""
     outbox.withdraw(asyncio.get_running_loop().create_future())
