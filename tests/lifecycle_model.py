@@ -2,7 +2,24 @@
 What the protocol says of a connection that was observed: a model of `docs/protocol.rst`.
 
 It knows nothing of the library's code, only the order in which the server took the client's
-messages, the children received and sent, and the server was given messages to send.
+messages, the children received and sent, and the server was given messages to send; and the
+states that streams log, which tell the moment of a stall.
+
+Where it takes more than one outcome for right:
+
+- What becomes of a frame that waits for room is read from what follows (`Model.fate`), and where
+  nothing follows it may have been delivered or not: no event tells of it. Whether there was room
+  is checked, and when it was judged, but for the very moment of the judgement.
+- Once the server has been told to give up, or has said that the client has gone, what was to be
+  said may stay unsaid, frames may be lost, and a disconnect has any code that an end has had:
+  several ends race, and the protocol does not say which comes first.
+- Since the client has gone, what waits and who has a place is not followed (`Stream.loose`).
+- With a group (the parent `member`), the demultiplexer asks for the next message some steps after
+  it has handled one: when a frame that has waited went on is not known, and nobody asks for credit.
+- With real threads (`sync`), virtual time runs while they work: no moment is checked.
+- Under `reject`, `max_waiting_size` is never reached: what is refused counts as taken, and the
+  moment of the refusal shows only in the error.
+- A consumer that is no script may take what time it wants to end.
 """
 
 from __future__ import annotations
@@ -69,6 +86,11 @@ class Stream:
     asking: int = 0
     #: Whether it has taken nothing since it was last waited for.
     idle: bool = False
+    #: The client's credit, what its `open` is to be told of it, and whether a grant waits for the
+    #: server, and the child for it.
+    credit: Credit | None = None
+    promised: int | None = None
+    grants: int = 0
     given_up: bool = False
     #: Whether its end was told to the client, or needs not be.
     answered: bool = False
@@ -83,6 +105,10 @@ class Stream:
     stalled: bool = False
 
     @property
+    def held(self) -> bool:
+        return self.grants > 0
+
+    @property
     def live(self) -> bool:
         return self.state in (OPENING, OPEN)
 
@@ -91,11 +117,23 @@ class Stream:
         """The data frames that wait, which the one being handled doesn't."""
         return len(self.inbox) - self.handed
 
-    def hand_over(self) -> None:
-        """Give a receive that waits what it waits for."""
-        if self.asking and self.accepted and self.inbox and not self.disconnected:
-            self.idle = self.idle and self.handed
-            self.handed = True
+    def takes(self) -> bool:
+        """Give a receive that waits what it waits for; return whether there is a frame for it."""
+        if self.handed or self.held or self.disconnected:
+            return False
+        self.handed = bool(self.asking and self.accepted and self.inbox)
+        self.idle = self.idle and not self.handed
+        return self.handed
+
+
+@dataclass
+class Credit:
+    """The places of an inbox where nothing waits."""
+
+    #: Those which the client may fill.
+    unused: int
+    #: Those which the child has emptied since the last grant.
+    ungranted: int = 0
 
 
 @dataclass(eq=False)
@@ -124,6 +162,9 @@ class Expected:
     payload: str | None = None
     #: The stream whose end it tells.
     ends: Stream | None = None
+    #: The stream of whose credit it tells, and whether the server was given it.
+    grants: Stream | None = None
+    given: bool = False
 
     def matches(self, message: dict[str, Any]) -> bool:
         if isinstance(self.frame, bytes):
@@ -167,13 +208,13 @@ class Model:
         self.answer: tuple[Any, ...] | None = None
         #: The message that a hooked class has yet to handle.
         self.pending: tuple[Any, ...] | None = None
+        #: The stream for which it has a malformed data frame.
+        self.malformed: str | None = None
         #: The data frame that waits for room: stream, message, when the policy judges.
         self.blocked: tuple[Stream, Data, float] | None = None
         #: What becomes of it: delivered, refused (409), rejected (429), stalled or unknown.
         self.blocked_fate = ""
         self.unrefused = False
-        #: What has waited for room, and may come too late still.
-        self.delivering: Data | None = None
         #: When there was room for it.
         self.resumed_at: float | None = None
         #: Whether the client reads all the time.
@@ -203,12 +244,20 @@ class Model:
                 getattr(self, f"on_{kind}")(event)
             else:
                 getattr(self, f"child_{kind}")(event, self.stream_of(event))
+            self.check_credit()
 
     def stream_of(self, event: Event) -> Stream:
         assert event.life is not None
         if event.kind == "begins":
             return self.begin(event.life)
         return self.by_life[event.life]
+
+    def check_credit(self) -> None:
+        """What waits, what the client may send and what is not granted are the capacity."""
+        for stream in () if self.relaxed else self.streams.values():
+            if stream.credit is not None:
+                parts = (stream.waiting, stream.credit.unused, stream.credit.ungranted)
+                expect(sum(parts) == self.capacity, f"{parts} are not the capacity")
 
     # Time.
 
@@ -226,7 +275,7 @@ class Model:
 
     def on_asks(self, event: Event) -> None:
         """The socket is read on as soon as a full inbox has room."""
-        self.delivering = None
+        self.go_on()
         unrefused, self.unrefused = self.unrefused, False
         if unrefused and not (self.ended or self.relaxed):
             raise Violation("a frame for a stream that has ended was not refused")
@@ -248,6 +297,20 @@ class Model:
             self.blocked = None
             self.stall(stream, event.time)
 
+    def go_on(self) -> None:
+        """Deliver what has waited for room."""
+        if self.blocked is None or self.blocked_fate not in ("delivered", "unknown"):
+            return
+        stream, data, _ = self.blocked
+        put = self.put(stream, data)
+        if not put and self.scenario.parent == "member" and self.resumed_at is not None:
+            # It went straight to a call that waited, and was given back since.
+            stream.inbox.append(data)
+            put = True
+        if put:
+            data.optional = self.blocked_fate == "unknown"
+            self.blocked = None
+
     # The client's messages.
 
     def on_takes(self, event: Event) -> None:
@@ -266,13 +329,19 @@ class Model:
             elif not self.relaxed:
                 self.end(meaning[1], event.time)
             return
-        if self.scenario.parent == "plain" or kind in ("bad", "binary"):
+        if self.scenario.parent == "plain" or kind == "binary":
             self.act(meaning, event.time)
+        elif kind == "bad":
+            self.act((*meaning[:3], False), event.time)
+            self.malformed = meaning[2] if meaning[3] else None
         else:
             self.pending = meaning
 
     def on_handles(self, event: Event) -> None:
         meaning, self.pending = self.pending, None
+        malformed, self.malformed = self.malformed, None
+        if malformed is not None and not self.ended:
+            self.missed(malformed)
         if meaning is not None:  # what is refused after the hook was answered for when taken
             self.act(meaning, event.time)
 
@@ -281,7 +350,9 @@ class Model:
             return
         kind, *args = meaning
         if kind == "bad":
-            self.answer = ("error", *args)
+            self.answer = ("error", *args[:2])
+            if args[2]:
+                self.missed(args[1])
         elif kind == "ping":
             self.answer = ("pong", *args)
         else:
@@ -315,7 +386,7 @@ class Model:
         if self.gone:
             # What waits on the connection is not known any more.
             stream.inbox.append(data)
-            stream.hand_over()
+            stream.takes()
             return None
         if self.put(stream, data):
             return None
@@ -326,12 +397,52 @@ class Model:
         return {"refused": 409, "rejected": 429}.get(self.blocked_fate)
 
     def put(self, stream: Stream, data: Data) -> bool:
-        straight = stream.asking and stream.accepted and not stream.inbox
-        if not straight and (stream.waiting >= self.capacity or not self.fits(data)):
+        straight = stream.asking and stream.accepted and not (stream.inbox or stream.held)
+        if not straight and not self.has_room(stream, data):
             return False
         stream.inbox.append(data)
-        stream.hand_over()
+        self.spend(stream)
+        self.hand_over(stream)
         return True
+
+    def has_room(self, stream: Stream, data: Data) -> bool:
+        """Whether a frame may wait for the child."""
+        credited = stream.credit is not None and stream.credit.unused > 0
+        room = stream.waiting < self.capacity
+        return (room or credited) and self.fits(data)
+
+    def spend(self, stream: Stream) -> None:
+        """Count a frame of the client."""
+        if stream.credit is not None:
+            if stream.credit.unused:
+                stream.credit.unused -= 1
+            else:
+                stream.credit.ungranted -= 1
+
+    def hand_over(self, stream: Stream) -> None:
+        """Give a receive that waits what it waits for."""
+        if stream.takes():
+            self.count_taken(stream)
+
+    def count_taken(self, stream: Stream) -> None:
+        """Grant the client more, once that is half of the capacity."""
+        credit = stream.credit
+        if credit is None:
+            return
+        credit.ungranted += 1
+        if credit.ungranted >= (self.capacity + 1) // 2:
+            granted, credit.ungranted = credit.ungranted, 0
+            credit.unused += granted
+            stream.grants += not self.gone
+            frame = {"stream": stream.name, "event": "credit", "credit": granted}
+            self.expected[stream.name].append(Expected(frame, grants=stream))
+
+    def missed(self, name: str) -> None:
+        """Count a data frame of the client that does not reach the inbox as taken."""
+        stream = self.streams.get(name)
+        if stream and stream.live and stream.credit is not None and stream.credit.unused:
+            self.spend(stream)
+            self.count_taken(stream)
 
     def fits(self, data: Data) -> bool:
         """Whether all that waits on the connection leaves room for a frame."""
@@ -353,17 +464,22 @@ class Model:
         return "unknown"
 
     def client_open(
-        self, name: str, subprotocols: list[str], query: str | None, now: float
+        self, name: str, subprotocols: list[str], query: str | None, credit: bool, now: float
     ) -> int | None:
         stream = self.streams.get(name)
         if stream is None or not stream.live:
             if self.too_many(name):
                 return 429
             stream = self.add(name, subprotocols, query, now)
+        free = None
+        if credit:
+            free = max(0, self.capacity - stream.waiting)
+            stream.credit = Credit(free)
         if stream.accepted:
-            self.expect_opened(stream)
+            self.expect_opened(stream, free)
         else:
             stream.wanted = True
+            stream.promised = free if credit else stream.promised
         return None
 
     def client_close(self, name: str, code: int, reason: str, now: float) -> int | None:
@@ -415,15 +531,21 @@ class Model:
 
     def leave(self, stream: Stream, state: str, code: int, reason: str) -> None:
         stream.state, stream.code, stream.reason = state, code, reason
+        # No credit after a close of either side.
+        queue = self.expected[stream.name]
+        self.expected[stream.name] = deque(
+            each for each in queue if each.grants is not stream or each.given
+        )
+        stream.credit, stream.grants = None, 0
+        stream.takes()
         if state == CLOSED and self.streams.get(stream.name) is stream:
             del self.streams[stream.name]
-        if self.delivering is not None and self.delivering in stream.inbox:
-            self.delivering.optional = True
         if self.blocked is not None and self.blocked[0] is stream:
             # Unless this closes the socket, the frame is refused.
-            self.unrefused = self.blocked_fate == "delivered"
+            late = self.blocked_fate == "delivered" and self.resumed_at is not None
+            self.unrefused = self.blocked_fate == "delivered" and not late
             self.blocked[1].optional = True
-            if self.blocked_fate == "unknown":
+            if self.blocked_fate == "unknown" or late:
                 stream.inbox.append(self.blocked[1])
             self.blocked = None
             if self.fluent:
@@ -463,8 +585,14 @@ class Model:
         else:
             self.finish_by_server(stream, 1013, "")
 
-    def expect_opened(self, stream: Stream) -> None:
-        frame = {"stream": stream.name, "event": "open", "subprotocol": stream.subprotocol}
+    def expect_opened(self, stream: Stream, credit: int | None) -> None:
+        frame: dict[str, Any] = {
+            "stream": stream.name,
+            "event": "open",
+            "subprotocol": stream.subprotocol,
+        }
+        if credit is not None:
+            frame["credit"] = credit
         self.expected[stream.name].append(Expected(frame))
 
     def expect_closed(self, stream: Stream) -> None:
@@ -578,6 +706,14 @@ class Model:
                 raise Violation(f"{message} is sent, not {expected.frame!r}")
         raise Violation(f"{message} is sent, which nothing asks for")
 
+    def on_grants(self, event: Event) -> None:
+        """The server is given a grant, which it has not written yet."""
+        for expected in self.expected[event.value]:
+            if expected.grants is not None and not expected.given:
+                expected.given = True
+                return
+        expect(self.gone or self.ended or self.relaxed, f"credit of {event.value} was withdrawn")
+
     def on_sent(self, event: Event) -> None:
         sending, self.sending = self.sending, None
         if event.value:
@@ -607,6 +743,10 @@ class Model:
                 self.add(name, [], None, now)
         if not isinstance(sending, Expected):
             return
+        if sending.grants is not None and sending.grants.grants:
+            sending.grants.grants -= 1
+            self.hand_over(sending.grants)
+            self.room()
         if sending.ends is not None:
             self.tell(sending.ends, sending.ends.code, now)
             sending.ends.answered = True
@@ -620,10 +760,12 @@ class Model:
     def child_asks(self, event: Event, stream: Stream) -> None:
         stream.asking += 1
         if stream.connected:
-            stream.hand_over()
+            self.hand_over(stream)
             self.room()
 
     def child_asks_no_more(self, event: Event, stream: Stream) -> None:
+        if stream.handed and stream.credit is not None:
+            stream.credit.ungranted -= 1  # it gives a frame back
         stream.asking -= not stream.given_up
         stream.given_up = stream.handed = False
 
@@ -643,13 +785,14 @@ class Model:
             room = stream.waiting < self.capacity and self.fits(data)
             expect(not room or self.now > deadline - _TICK, "a frame is rejected for which is room")
             return
-        if stream.live and self.put(stream, data):
-            data.optional = self.blocked_fate == "unknown"
-            self.blocked = None
-            self.delivering = data
+        straight = stream.asking and stream.accepted and not (stream.inbox or stream.held)
+        if self.resumed_at is None and stream.live and (straight or self.has_room(stream, data)):
             self.resumed_at = self.events[self.position].time
 
     def child_receives(self, event: Event, stream: Stream) -> None:
+        waited = self.blocked is not None and self.blocked[1].message == event.value
+        if waited and not stream.inbox:
+            self.go_on()
         stream.asking -= 1
         self.received(stream, event.value)
         self.room()
@@ -719,10 +862,10 @@ class Model:
         stream.subprotocol = subprotocol
         if stream.state == OPENING:
             stream.state = OPEN
-        stream.hand_over()
         if stream.wanted:
             stream.wanted = False
-            self.expect_opened(stream)
+            self.expect_opened(stream, stream.promised)
+        self.hand_over(stream)
         self.room()
 
     def data_frame(self, name: str, message: dict[str, Any]) -> Expected | None:
@@ -768,8 +911,6 @@ class Model:
 
     def child_concludes(self, event: Event, stream: Stream) -> None:
         stream.concluded = stream.muted = True
-        # Nobody is there to take what still waits.
-        stream.inbox.clear()
         stream.finished = self.gone
         if stream.state == CLOSING:
             stream.state = CLOSED
@@ -786,6 +927,8 @@ class Model:
             self.finish_by_server(stream, code, "", event.time)
         else:
             stream.finished = stream.answered or self.gone
+        # Nobody is there to take what still waits.
+        stream.inbox.clear()
         self.room()
 
     # The ends of the play.
