@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 PORT ?= 8000
+RUNS ?= 20000
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo talk screenshot cluster test lint format types docs bench clean
+.PHONY: help demo talk screenshot cluster test explore lint format types docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -14,6 +15,7 @@ help:
 	@echo "make screenshot  take the pictures of the demo page; needs Chromium"
 	@echo "make cluster serve it with two servers behind nginx, and Redis (PORT=$(PORT))"
 	@echo "make test    run the tests, which must cover everything (ARGS=... for pytest)"
+	@echo "make explore hold random connections against the protocol, others each time (RUNS=$(RUNS))"
 	@echo "make lint    check the code's style"
 	@echo "make format  format the code"
 	@echo "make types   check the types"
@@ -60,6 +62,11 @@ cluster: $(VENV)/cluster
 test: $(VENV)/test
 	$(BIN)/python -m coverage run -m pytest $(ARGS)
 	@$(BIN)/python -m coverage report >$(VENV)/coverage.txt || { cat $(VENV)/coverage.txt; exit 1; }
+
+# As many random connections as RUNS says, from a seed that nobody has chosen.
+explore: $(VENV)/test
+	LIFECYCLE_RUNS=$(RUNS) LIFECYCLE_SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') \
+		$(BIN)/python -m pytest tests/test_lifecycle.py -k random
 
 lint: $(VENV)/dev
 	$(BIN)/python -m ruff check .

@@ -1,6 +1,8 @@
 """
 Connections under fire: random ones, which `LIFECYCLE_SEED` and `LIFECYCLE_RUNS` choose, held
 against a model of the protocol; and what such runs have found, one by one.
+
+The seed is the same for every run unless it is given: `make explore` gives others.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ import asyncio
 import gc
 import json
 import os
-from random import SystemRandom
 from typing import Any
 
 import pytest
@@ -20,8 +21,8 @@ from .driver import Client, connected, demultiplexer, within
 from .lifecycle import Scenario, in_virtual_time, play
 from .lifecycle_model import Violation, check
 
-RUNS = int(os.environ.get("LIFECYCLE_RUNS", "3000"))
-SEED = int(os.environ.get("LIFECYCLE_SEED") or SystemRandom().randrange(2**32))
+RUNS = int(os.environ.get("LIFECYCLE_RUNS", "2000"))
+SEED = int(os.environ.get("LIFECYCLE_SEED", "3265655470"))
 
 
 def test_random_connections_keep_the_protocol() -> None:
