@@ -19,6 +19,7 @@ Where it takes more than one outcome for right:
 - With real threads (`sync`), virtual time runs while they work: no moment is checked.
 - Under `reject`, `max_waiting_size` is never reached: what is refused counts as taken, and the
   moment of the refusal shows only in the error.
+- A life whose end the client has just been told of may take a place for that moment.
 - A consumer that is no script may take what time it wants to end.
 """
 
@@ -97,6 +98,7 @@ class Stream:
     #: Whether its child has ended, and everything about it.
     concluded: bool = False
     finished: bool = False
+    finished_at: float | None = None
     #: Whether the socket has ended before its turn came.
     late: bool = False
     #: Whether it began when nothing that was said could be heard any more.
@@ -497,7 +499,9 @@ class Model:
         live = sum(stream.live and stream.name not in self.eager for stream in self.all)
         if name not in self.eager and live >= self.max_streams:
             return True
-        return live + cleaning >= 2 * self.max_streams
+        just_finished = sum(stream.finished_at == self.now for stream in self.all)
+        places = 2 * self.max_streams - live - cleaning
+        return places <= 0 or (places <= just_finished and self.fate() == "rejected")
 
     def add(self, name: str, subprotocols: list[str], query: str | None, now: float) -> Stream:
         self.used.add(name)
@@ -751,6 +755,7 @@ class Model:
             self.tell(sending.ends, sending.ends.code, now)
             sending.ends.answered = True
             sending.ends.finished = sending.ends.concluded
+            sending.ends.finished_at = now
 
     # The children.
 
