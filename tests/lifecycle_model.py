@@ -432,6 +432,13 @@ class Model:
         if credit is None:
             return
         credit.ungranted += 1
+        self.grant(stream)
+
+    def grant(self, stream: Stream) -> None:
+        """Grant what is due: not before the answer to the `open`, nor beside another grant."""
+        credit = stream.credit
+        if credit is None or not stream.accepted or stream.held:
+            return
         if credit.ungranted >= (self.capacity + 1) // 2:
             granted, credit.ungranted = credit.ungranted, 0
             credit.unused += granted
@@ -475,8 +482,10 @@ class Model:
             stream = self.add(name, subprotocols, query, now)
         free = None
         if credit:
-            free = max(0, self.capacity - stream.waiting)
-            stream.credit = Credit(free)
+            places = self.capacity - stream.waiting
+            free = max(0, places)
+            # Where a frame was given back, more may wait than has a place.
+            stream.credit = Credit(free, min(0, places))
         if stream.accepted:
             self.expect_opened(stream, free)
         else:
@@ -749,6 +758,7 @@ class Model:
             return
         if sending.grants is not None and sending.grants.grants:
             sending.grants.grants -= 1
+            self.grant(sending.grants)
             self.hand_over(sending.grants)
             self.room()
         if sending.ends is not None:
@@ -870,6 +880,7 @@ class Model:
         if stream.wanted:
             stream.wanted = False
             self.expect_opened(stream, stream.promised)
+        self.grant(stream)
         self.hand_over(stream)
         self.room()
 
