@@ -41,7 +41,7 @@ class ChildTask:
         self.running = False
         #: Whether it was cancelled because its time was over.
         self.killed = False
-        #: None until `start`.
+        #: None until `start`, and when the child has finished.
         self.task: asyncio.Task[None] | None = None
         # Called when the child has finished. None before the start, and after that.
         self._finished: Callable[[BaseException | None], None] | None = None
@@ -88,6 +88,8 @@ class ChildTask:
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self.running = False
+        # What it raised refers to the stream, by its traceback.
+        self.task = None
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -99,3 +101,4 @@ class ChildTask:
         assert self._finished is not None  # start() has set it
         finished, self._finished = self._finished, None
         finished(error)
+        del error  # the traceback of a cancellation refers to this frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from typing import Any
 
 import pytest
@@ -1119,8 +1120,10 @@ async def test_disconnect_message_is_a_childs_own() -> None:
             message.clear()
 
 
-@pytest.mark.parametrize("how", ["left", "closed"])
-async def test_stream_that_has_ended_is_freed_at_once(how: str) -> None:
+@pytest.mark.parametrize("how", ["left", "closed", "crashed", "cancelled"])
+async def test_stream_that_has_ended_is_freed_at_once(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing of a stream that has ended waits for the garbage collector."""
 
     async def child(scope: Any, receive: Any, send: Any) -> None:
@@ -1128,10 +1131,16 @@ async def test_stream_that_has_ended_is_freed_at_once(how: str) -> None:
         while (message := await receive())["type"] != "websocket.disconnect":
             if message.get("text") == '"closed"':
                 await send({"type": "websocket.close"})
+            if message.get("text") == '"crashed"':
+                raise LookupError
+            if message.get("text") == '"cancelled"':
+                raise asyncio.CancelledError
 
     def streams() -> set[int]:
         return {id(each) for each in gc.get_objects() if type(each) is Stream}
 
+    # pytest would keep the tracebacks.
+    monkeypatch.setattr(logging.getLogger("channels_demultiplexer"), "propagate", False)
     async with connected({"a/<int:number>/": child}) as client:
         gc.disable()
         try:
@@ -1142,8 +1151,9 @@ async def test_stream_that_has_ended_is_freed_at_once(how: str) -> None:
             client.data("a/1/", how)
             if how == "left":
                 client.close("a/1/")
-            await client.expect_ended("a/1/", 1000)
+            await client.expect_ended("a/1/", 1000 if how in ("left", "closed") else 1011)
             await settled()
+            client.log.records.clear()
             assert streams() <= before
         finally:
             gc.enable()
