@@ -227,6 +227,7 @@ class Inbox:
         message = self._next()
         if message is None:
             self._waiters.append(future)
+            self._space.wake()  # as in receive()
         else:
             future.set_result(message)
         return future

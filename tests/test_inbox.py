@@ -509,12 +509,13 @@ async def test_freed_by_accept(inbox: Inbox, calls: Any) -> None:
     assert await receiving is A
 
 
-async def test_freed_by_a_call_that_waits(calls: Any) -> None:
+@pytest.mark.parametrize("receive", [Inbox.receive, Inbox.receive_future])
+async def test_freed_by_a_call_that_waits(receive: Any, calls: Any) -> None:
     """A call of `freed` is woken where a child waits: what it gets needs no room."""
     first, _, space = inboxes(10)
     await accept(first)
     call = await calls(space.freed())
-    receiving = await calls(first.receive())
+    receiving = await calls(receive(first))
     assert await ended(call)
     assert not await ended(receiving)
 
