@@ -128,6 +128,18 @@ def test_the_tests_that_the_security_page_names_exist():
     assert not missing
 
 
+def test_each_section_of_the_protocol_has_its_tests():
+    """The table has every section, and files that there are."""
+    table = page("contributing").split("Where each section")[1].split("Where to put")[0]
+    sections = re.findall(r"^(\S.*)\n[-~]{4,}$", page("protocol"), re.MULTILINE)
+    assert re.findall(r"\* - (.+)", table) == sections
+    assert not [
+        name
+        for name in re.findall(r"``(test_\w+\.py)``", table)
+        if not (ROOT / "tests" / name).exists()
+    ]
+
+
 def test_every_example_is_shown():
     """Each file of an example is on a page."""
     pages = "".join(path.read_text() for path in DOCS.rglob("*.rst"))
