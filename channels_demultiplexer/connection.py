@@ -143,7 +143,7 @@ class Connection:
             raise InboxFull(stream.name)
         told = stream.stall()
         if told is not None:
-            await told
+            await asyncio.shield(told)
 
     def missed(self, name: str) -> None:
         """Count a data frame of the client for the stream `name` that does not reach its inbox."""

@@ -77,7 +77,6 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     _has_handlers: ClassVar[bool] = False
     # Whether a subclass overrides receive_json.
     _reads_frames: ClassVar[bool] = False
-
     # Whether no code of a subclass runs when the socket connects and disconnects. Channels'
     # dispatch goes to a thread then, for the sake of such code's database connections.
     _is_plain: ClassVar[bool] = True
@@ -104,8 +103,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         self._options = self.check()
         # None until the application is called.
         self._served: Connection | None = None
-        # The text message whose content receive_json has been given, and the stream that it is
-        # for, where it is a data frame that has not been delivered to it.
+        # The text message that receive_json has been given, and its stream, where it is a data
+        # frame that has not been delivered.
         self._text: str | None = None
         self._undelivered: str | None = None
         # Tells whether the content has been changed.
