@@ -146,12 +146,23 @@ describe("a stream is a WebSocket", () => {
     assert.equal(messages.length, 2);
   });
 
-  for (const name of ["", "a".repeat(256), "é".repeat(128)]) {
-    test(`that cannot be named with ${name.length} characters ${name.slice(0, 1)}`, () => {
+  for (const name of ["", "a".repeat(256), "é".repeat(128), "\ud800", 5]) {
+    test(`that cannot be named ${JSON.stringify(name).slice(0, 9)}, which the server would not answer`, () => {
       const { client } = fake();
       assert.throws(() => client.stream(name), { name: "SyntaxError" });
+      assert.deepEqual([...client.streams], []);
     });
   }
+
+  test("whose name may begin with a byte order mark", () => {
+    const { client, connect } = fake();
+    const wire = connect();
+    const stream = client.stream("\ufeffa");
+    accept(wire, stream.name);
+    const messages = record(stream, ["message"]);
+    wire.say(Uint8Array.of(4, 0xef, 0xbb, 0xbf, 0x61, 1).buffer);
+    assert.equal(messages.length, 1);
+  });
 
   test("whose URL is that of the path", () => {
     const { client } = fake();
@@ -186,6 +197,18 @@ describe("close()", () => {
       const { stream, wire } = opened();
       stream.close(code, "a".repeat(123));
       assert.deepEqual(wire.take(), [closing("echo", code, "a".repeat(123))]);
+    });
+  }
+
+  for (const [code, reason, ...sent] of [
+    ["3000", 42, 3000, "42"],
+    [3000.6, null, 3001, "null"],
+    [undefined, "\ud800", 1000, "\ufffd"],
+  ]) {
+    test(`makes of ${code} and ${JSON.stringify(reason)} what a server takes`, () => {
+      const { stream, wire } = opened();
+      stream.close(code, reason);
+      assert.deepEqual(wire.take(), [closing("echo", ...sent)]);
     });
   }
 
@@ -829,6 +852,12 @@ describe("the class for libraries", () => {
     assert.deepEqual([first.url, second.url], ["ws://test/ws/graphql/?v=2", "wss://other/ws/graphql/"]);
     assert.ok(first instanceof Stream && third instanceof Socket && fourth.readyState === Socket.CONNECTING);
     assert.equal(Socket.CLOSED, 3);
+  });
+
+  test("refuses a path that is too long for a name", () => {
+    const { client } = fake();
+    const StreamSocket = client.webSocketClass();
+    assert.throws(() => new StreamSocket(`/${"a".repeat(254)}`), { name: "SyntaxError" });
   });
 
   test("passes over labels that are taken", () => {

@@ -18,7 +18,7 @@
  */
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** The longest name of a stream, in bytes. */
 const MAX_NAME = 255;
@@ -30,13 +30,20 @@ const MAX_NAME = 255;
 export const byteLength = (text) => encoder.encode(text).length;
 
 /**
+ * The conversion of the standard, to a string that can be UTF-8.
+ *
+ * @param {string} text
+ */
+export const wellFormed = (text) => decoder.decode(encoder.encode(text));
+
+/**
  * Whether a stream can have this name.
  *
  * @param {string} name
  */
 export function isName(name) {
   const length = byteLength(name);
-  return length > 0 && length <= MAX_NAME;
+  return length > 0 && length <= MAX_NAME && wellFormed(name) === name;
 }
 
 /** @param {string} text */

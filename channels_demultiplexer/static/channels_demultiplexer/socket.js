@@ -1,9 +1,9 @@
 import { backoff } from "./backoff.js";
 import { systemClock } from "./clock.js";
 import { closeEvent, event, Target } from "./events.js";
-import { Codec, isName } from "./frames.js";
+import { Codec } from "./frames.js";
 import { onWake } from "./page.js";
-import { checkClose, Stream } from "./stream.js";
+import { checkedClose, Stream } from "./stream.js";
 import { Streams } from "./streams.js";
 import { webSocketClass } from "./websocket.js";
 
@@ -162,12 +162,11 @@ export class Demultiplexer extends Target {
    *
    * @param {string} name `path[?query][#label]`, 1 to 255 bytes of UTF-8.
    * @param {StreamOptions} [options] count where the stream is a new one.
-   * @throws {DOMException} `SyntaxError` if the name can't be one.
+   * @throws {DOMException} `SyntaxError` if the name is no string that can be sent, or too long.
    */
   stream(name, { subprotocols, query, buffer = BUFFER } = {}) {
     const known = this.#streams.find(name);
     if (known) return known;
-    if (!isName(name)) throw new DOMException(`${name} has no 1 to 255 bytes`, "SyntaxError");
     // The name "/" is the empty path.
     const url = new URL(`${new URL(this.url).origin}/${name === "/" ? "" : name}`).href;
     const options = { subprotocols, query, buffer, reopen: true };
@@ -203,10 +202,10 @@ export class Demultiplexer extends Target {
    * @throws {DOMException} as `Stream.close()`.
    */
   close(code = 1000, reason = "") {
-    checkClose(code, reason);
+    const end = checkedClose(code, reason);
     if (this.#state === "closed") return;
-    this.#drop(code, reason);
-    this.#end(code, reason);
+    this.#drop(...end);
+    this.#end(...end);
   }
 
   // The connection.

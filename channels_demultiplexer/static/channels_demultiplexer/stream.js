@@ -1,5 +1,5 @@
 import { closeEvent, event, Target, WebSocketState } from "./events.js";
-import { byteLength } from "./frames.js";
+import { byteLength, isName, wellFormed } from "./frames.js";
 import { Life } from "./life.js";
 import { Requests } from "./request.js";
 import { values } from "./values.js";
@@ -49,6 +49,9 @@ export class Stream extends Target {
    */
   constructor(streams, name, options, url) {
     super();
+    if (!isName(name)) {
+      throw new DOMException(`a name is a string of 1 to 255 bytes of UTF-8, not ${name}`, "SyntaxError");
+    }
     /** The URL that the stream stands for. */
     this.url = url;
     this.#origin = new URL(url).origin;
@@ -189,8 +192,7 @@ export class Stream extends Target {
    * @throws {DOMException} `InvalidAccessError` for another code, `SyntaxError` for a longer reason.
    */
   close(code = 1000, reason = "") {
-    checkClose(code, reason);
-    this.#life.close(code, reason);
+    this.#life.close(...checkedClose(code, reason));
   }
 
   /**
@@ -253,16 +255,20 @@ export class Stream extends Target {
 }
 
 /**
- * The checks of the standard.
+ * The conversions and checks of the standard.
  *
  * @param {number} code
  * @param {string} reason
+ * @returns {[code: number, reason: string]}
  */
-export function checkClose(code, reason) {
+export function checkedClose(code, reason) {
+  code = Math.round(code);
+  reason = wellFormed(reason);
   if (code !== 1000 && !(code >= 3000 && code <= 4999)) {
     throw new DOMException(`a close code is 1000 or 3000 to 4999, not ${code}`, "InvalidAccessError");
   }
   if (byteLength(reason) > MAX_REASON) {
     throw new DOMException(`a close reason has at most ${MAX_REASON} bytes`, "SyntaxError");
   }
+  return [code, reason];
 }

@@ -20,6 +20,7 @@ export function webSocketClass(streams, base) {
     /**
      * @param {string | URL} url of which the path is the stream's name, and the query the consumer's.
      * @param {string | string[]} [protocols]
+     * @throws {DOMException} `SyntaxError` if the path has more than a name may have.
      */
     constructor(url, protocols = []) {
       const { pathname, search, href } = new URL(url, base);
