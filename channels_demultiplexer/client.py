@@ -89,7 +89,7 @@ class Connection(ClientConnection):
         *,
         subprotocols: Sequence[str] = (),
         query: str | None = None,
-        max_queue: int = MAX_QUEUE,
+        max_queue: int | None = MAX_QUEUE,
         open_timeout: float | None = 10,
     ) -> Stream:
         """
@@ -99,8 +99,8 @@ class Connection(ClientConnection):
             name: such as "room/5/", with a label "room/5/#2": 1 to 255 bytes of UTF-8.
             subprotocols: what the consumer may select from. None is empty.
             query: the consumer's query string. With the subprotocols it has at most 8192 bytes.
-            max_queue: messages that may wait to be taken. At one more, the stream is closed with
-                1013: to wait would hold up the other streams.
+            max_queue: messages that may wait to be taken, or None for no limit. At one more, the
+                stream is closed with 1013: to wait would hold up the other streams.
             open_timeout: seconds to open it, or None.
 
         Raises:

@@ -64,7 +64,7 @@ class Stream:
         socket: Connection,
         name: str,
         opening: str,
-        max_queue: int = MAX_QUEUE,
+        max_queue: int | None = MAX_QUEUE,
         open_timeout: float | None = None,
     ) -> None:
         self.name = name
@@ -329,7 +329,7 @@ class Stream:
 
     @property
     def _full(self) -> bool:
-        return len(self._messages) >= self._max_queue
+        return self._max_queue is not None and len(self._messages) >= self._max_queue
 
     def _refuse(self, status: int, reason: str) -> None:
         """Take an error frame. A 409 says nothing: the stream's `close` tells of the end."""

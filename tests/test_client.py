@@ -446,6 +446,17 @@ async def test_full_mailbox(server: Server) -> None:
         await is_alive(socket)
 
 
+async def test_mailbox_without_limit(server: Server) -> None:
+    """A mailbox without limit takes all that comes, as that of `websockets` does."""
+    async with connected(server) as socket, socket.stream("flood", max_queue=None) as flood:
+        await flood.send_json(1100)
+        async with socket.stream("echo") as echo:
+            while len(flood._messages) <= 1100:
+                await echo.send_json(1)
+                await echo.recv_json()
+        assert [await flood.recv_json() for _ in range(1101)] == [*range(1100), "done"]
+
+
 async def test_mailbox_of_a_reader_that_keeps_up(server: Server) -> None:
     """A reader that keeps up gets all, however little may wait."""
     async with connected(server) as socket, socket.stream("flood", max_queue=1) as flood:
