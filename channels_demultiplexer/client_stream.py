@@ -255,6 +255,23 @@ class Stream:
     async def _open(self) -> Self:
         if self._claimed:
             raise RuntimeError("a stream is opened once: call stream() for another life of it")
+        try:
+            async with asyncio.timeout(self._open_timeout):
+                await self._claim()
+                self._socket._post(self._opening)
+                await self._answered.wait()
+        except BaseException as error:
+            if self._claimed:
+                self._leave()
+            if isinstance(error, TimeoutError):
+                raise TimeoutError(f"timed out opening the stream {self.name!r}") from None
+            raise
+        if not self._opened:
+            self._check()
+        return self
+
+    async def _claim(self) -> None:
+        """Take the name, once its last life has ended."""
         streams = self._socket._streams
         # Lives of one name don't overlap here: else a 429 could be the answer to either.
         while (earlier := streams.get(self.name)) and earlier.state is State.CLOSING:
@@ -266,18 +283,6 @@ class Stream:
             self._messages, self._eager = earlier._messages, True
         self._socket._begin(self)
         self._claimed = True
-        self._socket._post(self._opening)
-        try:
-            async with asyncio.timeout(self._open_timeout):
-                await self._answered.wait()
-        except BaseException as error:
-            self._leave()
-            if isinstance(error, TimeoutError):
-                raise TimeoutError(f"timed out opening the stream {self.name!r}") from None
-            raise
-        if not self._opened:
-            self._check()
-        return self
 
     def _check(self) -> None:
         """Raise what has ended the stream, if it has."""

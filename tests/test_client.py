@@ -934,6 +934,30 @@ async def test_close_in_time() -> None:
             await stream.close()
 
 
+async def test_open_in_time_while_closing() -> None:
+    """A stream that is opened while its last life closes opens in time, or says that it doesn't."""
+    over = asyncio.Event()
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open")
+        await expect(socket, event="close")
+        await over.wait()
+        await say(socket, "close")
+        await expect(socket, event="open")
+        await say(socket, "open")
+        await expect(socket, event="close")
+        await say(socket, "close")
+
+    async with scripted(script) as socket:
+        (await socket.stream("a"))._leave()
+        with pytest.raises(TimeoutError, match="timed out opening the stream 'a'"):
+            await asyncio.wait_for(socket.stream("a", open_timeout=0)._open(), PATIENCE / 4)
+        over.set()
+        async with socket.stream("a") as again:
+            assert again.state is State.OPEN
+
+
 async def test_overflow_while_closing() -> None:
     """What overflows a stream that is being left is dropped, and the code is the caller's."""
 
