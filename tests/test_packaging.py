@@ -80,7 +80,7 @@ def test_the_source_distribution_tests_itself(distribution: Distribution, tmp_pa
     with tarfile.open(distribution.sdist) as archive:
         archive.extractall(tmp_path, filter="data")
     [source] = tmp_path.iterdir()
-    ignored = {"__pycache__", "_build", "node_modules"}
+    ignored = {"__pycache__", "_build", "node_modules", ".mypy_cache"}
     for folder in "benchmarks", "docs", "example", "tests":
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and not ignored & set(path.parts) and "sqlite3" not in path.name:
