@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -36,6 +37,8 @@ __all__ = [
     "StreamRefused",
     "connect",
 ]
+
+logger = logging.getLogger("channels_demultiplexer")
 
 #: The keys that settings may rename.
 _KEYS: Final = ("stream", "payload", "text", "event")
@@ -134,16 +137,27 @@ class Connection(ClientConnection):
                 await asyncio.wait([self._listening])
 
     async def _listen(self) -> Exception:
-        while True:
-            try:
-                message = await self.recv()
-            except (ConnectionClosed, ConcurrencyError) as error:
-                for stream in list(self._streams.values()):
-                    stream._end(error, self.close_code, self.close_reason)
-                return error
-            heard = self._hear(message)
-            if heard is not None and heard._full:
-                await asyncio.sleep(0)  # its reader's turn: one that keeps up loses nothing
+        """Hand on what comes, until the socket has closed; tell the streams, and return why."""
+        error: Exception
+        try:
+            while True:
+                heard = self._hear(await self.recv())
+                if heard is not None and heard._full:
+                    await asyncio.sleep(0)  # its reader's turn: one that keeps up loses nothing
+        except (ConnectionClosed, ConcurrencyError) as ended:
+            error = ended
+        except Exception:
+            # With nobody to listen, each stream would wait for ever.
+            logger.exception("the client failed at a message of the server")
+            # RFC 6455, section 7.1.7. Not close(): what still comes would hold up its answer.
+            self.protocol.fail(CloseCode.INTERNAL_ERROR.value)
+            self.send_data()
+            self.transport.abort()
+            await self.wait_closed()
+            error = self.protocol.close_exc
+        for stream in list(self._streams.values()):
+            stream._end(error, self.close_code, self.close_reason)
+        return error
 
     def _begin(self, stream: Stream) -> None:
         if self._listening is not None and self._listening.done():

@@ -302,13 +302,13 @@ class Stream:
     # What the connection has heard. None of it waits.
 
     def _accept(self, subprotocol: str | None, credit: int | None) -> None:
-        self._opened = True
-        self._answered.set()
         if self.state is State.CONNECTING:
-            self.state = State.OPEN
-            self.subprotocol = subprotocol
             if credit is not None:
                 self._credit = asyncio.Semaphore(credit)
+            self.state = State.OPEN
+            self.subprotocol = subprotocol
+        self._opened = True
+        self._answered.set()
 
     def _grant(self, credit: int) -> None:
         if self._credit is not None:

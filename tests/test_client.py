@@ -920,6 +920,40 @@ async def test_messages_that_are_no_frames(caplog: pytest.LogCaptureFixture) -> 
     ]
 
 
+async def test_failure_at_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    """A message that the client fails at ends the socket, and whoever waits is told."""
+    left = asyncio.get_running_loop().create_future()
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, stream="a", event="open")
+        await say(socket, "open", subprotocol=None, credit=0)
+        await expect(socket, stream="b", event="open")
+        await socket.send('{"stream":"b","event":"open","credit":-1}')
+        for _ in range(100):  # more than waits to be taken
+            await socket.send('{"stream":"a","payload":"too late"}')
+        await socket.wait_closed()
+        left.set_result(socket.close_code)
+
+    async with scripted(script) as socket:
+        stream = await socket.stream("a")
+        waiting = [
+            asyncio.create_task(waits)
+            for waits in (stream.recv(), stream.send("1"), stream.request("x"))
+        ]
+        for _ in range(2):  # the second finds it closed
+            with pytest.raises(ConnectionClosedError, match="1011"):
+                await socket.stream("b")
+        for task in waiting:
+            with pytest.raises(ConnectionClosedError, match="1011"):
+                await task
+        assert (stream.state, stream.close_code) == (State.CLOSED, 1006)
+        assert await left == 1011
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.name == "channels_demultiplexer"
+    assert record.getMessage() == "the client failed at a message of the server"
+    assert record.exc_info is not None
+
+
 async def test_close_in_time() -> None:
     """A server that does not acknowledge a close in time raises TimeoutError."""
 
