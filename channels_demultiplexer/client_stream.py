@@ -7,6 +7,7 @@ A stream of the Python client: from its `open` to its `close`, with its mailbox 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Mapping
@@ -95,8 +96,11 @@ class Stream:
         self._overflowed = False
         # A permit for each data frame that may be sent, None where the server gives no credit.
         self._credit: asyncio.Semaphore | None = None
-        # By uuid. A request that was given up stays, so that its answer is known for one.
+        # By uuid. All begin with the stream's own: so an answer is known for one, whose request may
+        # have been given up.
         self._requests: dict[str, asyncio.Future[Any]] = {}
+        self._uuid = uuid4().hex
+        self._numbers = itertools.count()
 
     async def __aenter__(self) -> Self:
         return await self._open()
@@ -217,7 +221,7 @@ class Stream:
             FrameRefused: if a frame was refused since, perhaps this one.
             StreamClosed, websockets.exceptions.ConnectionClosed: if the stream ends before.
         """
-        uuid = uuid4().hex
+        uuid = f"{self._uuid}-{next(self._numbers)}"
         answer = self._requests[uuid] = asyncio.get_running_loop().create_future()
         request = {"route": route, "uuid": uuid, "headers": headers, "payload": payload}
         try:
@@ -225,7 +229,7 @@ class Stream:
                 await self.send_json(request)
                 result = await answer
         finally:
-            answer.cancel()
+            del self._requests[uuid]
         if isinstance(result, Exception):
             raise result
         return Answer(result["status"], result.get("payload"), result.get("headers") or {})
@@ -316,12 +320,12 @@ class Stream:
                 self._credit.release()
 
     def _put(self, message: str | bytes | FrameRefused) -> None:
-        if self._requests and isinstance(message, str):
+        if isinstance(message, str) and self._uuid in message:
             value = _value(message)
             uuid = value.get("uuid") if isinstance(value, dict) and "status" in value else None
-            answer = self._requests.pop(uuid, None) if isinstance(uuid, str) else None
-            if answer is not None:
-                if not answer.done():
+            if isinstance(uuid, str) and uuid.startswith(self._uuid):
+                answer = self._requests.get(uuid)
+                if answer is not None and not answer.done():
                     answer.set_result(value)
                 return
         if self._full:

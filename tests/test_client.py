@@ -865,6 +865,29 @@ async def test_refused_frame_and_requests() -> None:
             await stream.request("x")
 
 
+@pytest.mark.parametrize("credit", [0, 9])
+async def test_request_given_up(credit: int) -> None:
+    """Nothing is kept of a request that was given up, sent or not."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None, credit=credit)
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        stream = await socket.stream("a")
+        with pytest.raises(TimeoutError):
+            await stream.request("x", timeout=0)
+        asking = asyncio.create_task(stream.request("x"))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        with pytest.raises(TypeError):
+            await stream.request("x", object())
+        assert not stream._requests
+
+
 async def test_late_answer() -> None:
     """The answer to a request that was given up is dropped; what only looks like one is not."""
 
@@ -872,18 +895,21 @@ async def test_late_answer() -> None:
         await expect(socket, event="open")
         await say(socket, "open", subprotocol=None)
         uuid = json.loads(await socket.recv())["payload"]["uuid"]
-        for known in [1], "other", uuid:
+        for known in [1], [uuid], "other", f"other {uuid}", uuid:
             answer = {"uuid": known, "status": 200}
             await socket.send(f'{{"stream":"a","payload":{json.dumps(answer)}}}')
-        await socket.send('{"stream":"a","payload":{"status":1}}')
+        for other in {"uuid": uuid}, {"status": 1}:
+            await socket.send(f'{{"stream":"a","payload":{json.dumps(other)}}}')
         await socket.wait_closed()
 
     async with scripted(script) as socket:
         stream = await socket.stream("a")
         with pytest.raises(TimeoutError):
             await stream.request("x", timeout=0)
-        assert await stream.recv_json() == {"uuid": [1], "status": 200}
-        assert await stream.recv_json() == {"uuid": "other", "status": 200}
+        uuid = f"{stream._uuid}-0"
+        for unknown in [1], [uuid], "other", f"other {uuid}":
+            assert await stream.recv_json() == {"uuid": unknown, "status": 200}
+        assert await stream.recv_json() == {"uuid": uuid}
         assert await stream.recv_json() == {"status": 1}
 
 
