@@ -99,6 +99,25 @@ describe("a request", () => {
     assert.equal(await outcome(request), "TimeoutError");
   });
 
+  for (const timeout of [null, Infinity, 2 ** 31]) {
+    test(`has no limit where that is ${timeout}`, async () => {
+      const { stream, wire, clock } = opened();
+      const request = stream.request("get", null, { timeout });
+      assert.equal(clock.timers, 1);
+      answer(wire, { uuid: "1" });
+      assert.equal((await request).ok, true);
+    });
+  }
+
+  test("may have the longest limit of a timer", async () => {
+    const { stream, wire, clock } = opened({ heartbeat: 2 ** 31 });
+    const request = stream.request("get", null, { timeout: 2 ** 31 - 1 });
+    clock.pass(2 ** 31 - 2);
+    assert.equal(await outcome(request), "waits");
+    clock.pass(1);
+    assert.equal(await outcome(request), "TimeoutError");
+  });
+
   test("is given up when its signal aborts", async () => {
     const { stream, clock } = opened();
     const controller = new AbortController();

@@ -14,7 +14,8 @@
 
 /**
  * @typedef {object} RequestOptions
- * @property {number} [timeout] milliseconds until the request is given up, 30000 by default.
+ * @property {number | null} [timeout] milliseconds until the request is given up, 30000 by default;
+ *   no limit where that is null, `Infinity` or more than a timer can wait (2147483647).
  * @property {AbortSignal} [signal] gives the request up when it aborts.
  * @property {Record<string, any>} [headers]
  */
@@ -23,6 +24,9 @@
 
 /** How long a request waits for its answer where nothing else is said, in milliseconds. */
 export const REQUEST_TIMEOUT = 30000;
+
+/** A timer of the platform that shall wait for as long as this, or longer, fires at once. */
+const TOO_LONG = 2 ** 31;
 
 /** The requests of a stream that wait for their answers. */
 export class Requests {
@@ -68,9 +72,11 @@ export class Requests {
         const request = { entry, resolve, reject };
         this.#pending.set(uuid, request);
         entry = request.entry = this.#life.send(text, true);
-        timer = this.#clock.setTimeout(() => {
-          reject(new DOMException(`no answer to ${route} in ${timeout} ms`, "TimeoutError"));
-        }, timeout);
+        if (timeout !== null && timeout < TOO_LONG) {
+          timer = this.#clock.setTimeout(() => {
+            reject(new DOMException(`no answer to ${route} in ${timeout} ms`, "TimeoutError"));
+          }, timeout);
+        }
         abort = () => reject(signal?.reason);
         signal?.addEventListener("abort", abort);
       });
