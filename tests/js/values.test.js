@@ -37,6 +37,17 @@ describe("values()", () => {
     });
   }
 
+  for (const [code, outcome] of [[1000, "done"], [3000, "NetworkError"]]) {
+    test(`end as with any other end where this side closes the stream with ${code}`, async () => {
+      const { stream, wire } = opened();
+      const next = stream.values().next();
+      stream.close(code);
+      end(wire, code);
+      const found = await next.then(({ done }) => done && "done", ({ name }) => name);
+      assert.equal(found, outcome);
+    });
+  }
+
   test("throw where the stream fails, after what waits", async () => {
     const { stream, wire } = opened();
     const values = stream.values();

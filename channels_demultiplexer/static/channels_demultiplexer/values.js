@@ -1,7 +1,7 @@
 /**
  * Iterate over what a stream receives: the value of JSON text, other text and binary data as they
- * are. The iteration goes on over reconnections. It ends with the stream: normally where that was
- * closed with 1000 or 1001 or by this side, else by throwing.
+ * are. The iteration goes on over reconnections. It ends with the stream: normally where that has
+ * ended with 1000 or 1001, whichever side closed it, else by throwing.
  *
  * @param {import("./stream.js").Stream} stream
  * @param {number} capacity how many values may wait to be taken; when there are more, the iteration
