@@ -112,6 +112,28 @@ describe("open", () => {
     assert.deepEqual(types(ends), ["close"]);
   });
 
+  test("opens the streams in order, those that the event makes last", () => {
+    const parts = opened();
+    parts.client.stream("second");
+    parts.client.addEventListener("open", () => parts.client.stream("third"), { once: true });
+    parts.client.reconnect();
+    assert.deepEqual(parts.connect().take().map(({ stream }) => stream), ["echo", "second", "third"]);
+    parts.client.stream("fourth");
+    assert.deepEqual(parts.wire.take().map(({ stream }) => stream), ["fourth"]);
+  });
+
+  for (const [act, state] of [["reconnect", "connecting"], ["close", "closed"]]) {
+    test(`opens no stream where its event leads to ${act}()`, () => {
+      const parts = opened();
+      parts.client.addEventListener("open", () => parts.client[act](), { once: true });
+      parts.client.reconnect();
+      const wire = parts.connect();
+      assert.equal(parts.client.state, state);
+      parts.client.stream("other");
+      assert.deepEqual([...wire.take(), ...parts.wire.take()], []);
+    });
+  }
+
   test("to connecting when it is replaced", () => {
     const { client, connect, events } = fake();
     const wire = connect();

@@ -31,6 +31,8 @@ export class Streams {
    * @type {Map<string, Life[]>}
    */
   #lives = new Map();
+  /** Whether streams may open: not yet where the socket only tells that it is open. */
+  #mayOpen = false;
 
   /** @param {Connection} connection */
   constructor(connection) {
@@ -69,8 +71,9 @@ export class Streams {
     }
   }
 
-  /** Open all streams, on a new connection. */
+  /** Open all streams, on a new connection, unless whoever was told of it has ended that. */
   open() {
+    this.#mayOpen = this.connection.state() === "open";
     for (const { name } of [...this.#all.keys()]) this.#begin(name);
   }
 
@@ -85,6 +88,7 @@ export class Streams {
    * @returns {Life[]} the lives that are to be told.
    */
   disconnect() {
+    this.#mayOpen = false;
     this.#lives.clear();
     return [...this.#all.keys()];
   }
@@ -139,7 +143,7 @@ export class Streams {
    * @param {string} name
    */
   #begin(name) {
-    if (this.connection.state() !== "open") return;
+    if (!this.#mayOpen) return;
     for (const life of this.#all.keys()) {
       if (life.name !== name || life.phase >= LEAVING) continue;
       life.open();
