@@ -355,12 +355,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
 
     async def _offer_json(self, text: str) -> None:
         """Give a subclass the decoded frame."""
-        content = self._options.codec.decode(text)
-        try:
-            self._snapshot = jsontext.Snapshot(content, text)
-        except RecursionError:
-            # What the decoder just took can be too deep for an encoder.
-            raise MalformedFrame("the message is nested too deeply") from None
+        content, self._snapshot = self._options.codec.decode(text)
         name = content.get(self._options.multiplex_key) if isinstance(content, dict) else None
         if not isinstance(name, str) or name_fault(name) is not None:
             name = None

@@ -190,9 +190,9 @@ class Codec:
         content = data[end:] if self._manage_envelope else data
         return Data(stream, {"type": "websocket.receive", "bytes": content})
 
-    def decode(self, text: str) -> Any:
+    def decode(self, text: str) -> tuple[Any, jsontext.Snapshot]:
         """
-        Decode a text message whole.
+        Decode a text message whole; return its content, and what tells whether that is changed.
 
         Raises:
             FrameTooLarge: if the message has more bytes than allowed.
@@ -200,7 +200,8 @@ class Codec:
         """
         self.check_size(_size(text))
         try:
-            return jsontext.decode(text)
+            content = jsontext.decode(text)
+            return content, jsontext.Snapshot(content, text)
         except (ValueError, RecursionError):
             raise MalformedFrame("the message is not JSON") from None
 

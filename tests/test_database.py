@@ -34,6 +34,7 @@ from django.db import OperationalError, connections, transaction
 from django.db.backends.signals import connection_created
 from django.urls import path, re_path
 
+import channels_demultiplexer.database as looks
 from channels_demultiplexer.child import child
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.routing import Routes
@@ -584,3 +585,10 @@ async def test_an_unknown_message_and_a_failure_are_told_as_ever() -> None:
         await client.expect_closed(1011)
         record = client.log.expect("crashed")
         assert str(record.exc_info[1]) == "No handler for message type websocket.connect"
+
+
+def test_without_connections_nothing_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no connection was ever opened, the hop could do nothing."""
+    monkeypatch.setattr(looks, "_known", set())
+    monkeypatch.setattr(looks, "_doubtful", False)
+    assert not looks.is_due()

@@ -682,6 +682,26 @@ async def test_deep_nesting_through_receive_json(depth: int) -> None:
         await client.expect_silence()
 
 
+async def test_receive_json_that_nests_too_deeply() -> None:
+    """What a subclass makes of a frame is answered with 400 where it is too deep to be written."""
+    deep: list[Any] = []
+    for _ in range(200_000):
+        deep = [deep]
+
+    class Deepening(WebsocketDemultiplexer):
+        consumer_classes = {"a": Echo}
+
+        async def receive_json(self, content: Any, **kwargs: Any) -> None:
+            if content.get("stream") == "a":
+                content["payload"] = deep
+            await super().receive_json(content)
+
+    async with serving(Deepening.as_asgi()) as client:
+        client.data("a", 1)
+        await client.expect_error(400)
+        await client.expect_silence()
+
+
 async def test_receive_json_of_an_instance_that_serves_nothing() -> None:
     """Without a connection no stream is open, and there is nobody to send a pong."""
     instance = Listening([])

@@ -759,7 +759,7 @@ def test_size_comes_first(message: str | bytes) -> None:
 
 def test_size_of_decode() -> None:
     """Decoding a message whole has the same limit."""
-    assert codec(max_frame_size=4).decode('"é"') == "é"
+    assert codec(max_frame_size=4).decode('"é"')[0] == "é"
     with pytest.raises(FrameTooLarge) as caught:
         codec(max_frame_size=3).decode('"é"')
     assert (caught.value.size, caught.value.limit) == (4, 3)
@@ -788,12 +788,12 @@ def test_size_in_the_error(message: str | bytes, size: int) -> None:
 @pytest.mark.parametrize("value", [None, 1, "é", [1.5, True], {"stream": "a", "x": {}}])
 def test_decode(value: Any) -> None:
     """A message is decoded whole, whatever it is."""
-    assert codec().decode(json.dumps(value)) == value
+    assert codec().decode(json.dumps(value))[0] == value
 
 
 def test_decode_lone_surrogate() -> None:
     """A lone surrogate escape is decoded to a lone surrogate."""
-    assert codec().decode(f'["{LONE}"]') == ["\ud800"]
+    assert codec().decode(f'["{LONE}"]')[0] == ["\ud800"]
 
 
 @pytest.mark.parametrize("message", ["", "hello", "NaN", "[1,]", DEEP], ids=short)

@@ -375,3 +375,20 @@ def test_missing_daphne_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "channels.testing", None)
     with pytest.raises(ImportError, match=r"install channels-demultiplexer\[daphne\]"):
         importlib.reload(testing)
+
+
+async def test_two_waits_at_once():
+    """Of two calls that wait, one reads for both; each gets what is its own."""
+    socket = DemultiplexerCommunicator(Demultiplexer.as_asgi(), "/ws/")
+    first, second = socket.stream("echo#1"), socket.stream("echo#2")
+    await first.connect()
+    await second.connect()
+    waits = [asyncio.create_task(each.receive_from()) for each in (first, second)]
+    while not socket._turn._waiters:  # noqa: ASYNC110 - until the second waits for the first
+        await asyncio.sleep(0)
+    await second.send_to(text_data="2")
+    assert await waits[1] == "2"
+    await first.send_to(text_data="1")
+    assert await waits[0] == "1"
+    await first.disconnect()
+    await second.disconnect()
