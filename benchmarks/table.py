@@ -136,7 +136,7 @@ def _cells(measured: dict[str, Any]) -> list[str]:
     return [
         measured["title"],
         reach,
-        f"{measured['median']:.2f}",
+        f"{measured['median']:.2f}" if measured["reached"] else f"**{measured['median']:.2f}**",
         f"{low:.2f} to {high:.2f}",
         "" if measured["wall"] is None else f"{measured['wall']:.2f}",
         sides,
