@@ -345,7 +345,7 @@ class Stream:
         if status == StatusCodes.CONFLICT:
             return
         error = FrameRefused(self.name, status, reason)
-        waiting = [answer for answer in self._requests.values() if not answer.done()]
+        waiting = self._unanswered()
         if not self._opened:
             self._end(error)
         elif waiting:
@@ -372,9 +372,12 @@ class Stream:
         self._wake()
         if self._credit is not None:
             self._credit.release()
-        for answer in self._requests.values():
-            if not answer.done():
-                answer.set_result(error)
+        for answer in self._unanswered():
+            answer.set_result(error)
+
+    def _unanswered(self) -> list[asyncio.Future[Any]]:
+        """Return the requests that wait; one that has its answer, or was given up, may be there."""
+        return [answer for answer in self._requests.values() if not answer.done()]
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
