@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .asgi import ASGIView, Receive, Scope, Send
     from .conf import Policy
-    from .routing import ASGIView, Receive, Scope, Send
 
 __all__ = ["Child", "child", "inner_of", "is_router", "unwrap"]
 

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from .asgi import Message, Scope, Send
 from .close_codes import cut_reason, disconnect_message, sendable
 from .conf import Options
 from .control import Close, Open
@@ -14,7 +15,7 @@ from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
 from .frames import Data
 from .inbox import Space
 from .outbox import Outbox
-from .routing import Match, Message, Routes, Scope, Send
+from .routing import Match, Routes
 from .signals import announce, frame_rejected
 from .stream import Stream, StreamState
 

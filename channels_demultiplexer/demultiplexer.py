@@ -14,6 +14,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
 from . import jsontext
+from .asgi import ASGIView, Message, Receive, Scope, Send
 from .child import child
 from .close_codes import CloseCode
 from .conf import DatabaseChecks, Options, Policy, options_of
@@ -24,7 +25,7 @@ from .exceptions import FrameError, MalformedFrame, StreamNotOpen
 from .frames import SUBPROTOCOL, Data, Frame, name_fault
 from .listing import StreamDeclaration, streams_of
 from .receivers import dispatch_from, open_channel
-from .routing import ASGIView, Message, Receive, Routes, Scope, Send
+from .routing import Routes
 
 __all__ = ["WebsocketDemultiplexer", "child"]
 

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import NamedTuple
 
-from .routing import Message, Send
+from .asgi import Message, Send
 
 __all__ = ["Outbox"]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from django.urls.exceptions import Resolver404
 
+from .asgi import ASGIApplication, Message, Scope
 from .child_task import ChildTask
 from .close_codes import CloseCode, disconnect_message
 from .conf import Options
@@ -20,7 +21,6 @@ from .database import spare
 from .envelope import Envelope
 from .exceptions import UnknownStream
 from .inbox import Inbox
-from .routing import ASGIApplication, Message, Scope
 from .signals import announce, stream_closed, stream_opened
 
 if TYPE_CHECKING:

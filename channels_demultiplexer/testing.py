@@ -17,9 +17,9 @@ except ImportError as error:
     ) from error
 
 from . import jsontext
+from .asgi import ASGIApplication, Message
 from .conf import Options, options_of
 from .demultiplexer import WebsocketDemultiplexer
-from .routing import ASGIApplication, Message
 
 __all__ = ["DemultiplexerCommunicator", "StreamCommunicator"]
 
