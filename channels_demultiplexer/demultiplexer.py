@@ -106,10 +106,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         self._served: Connection | None = None
         # The text message that receive_json has been given, and its stream, where it is a data
         # frame that has not been delivered.
-        self._text: str | None = None
+        self._given: jsontext.Snapshot | None = None
         self._undelivered: str | None = None
-        # Tells whether the content has been changed.
-        self._snapshot: jsontext.Snapshot | None = None
         # Whether it may be in its groups, has been told of the connect, and of the disconnect.
         self._joined = False
         self._connected = False
@@ -343,9 +341,11 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             FrameError: if it cannot be delivered; the client gets an error frame if it goes on
                 to the caller. So it does, with 400, for any other ValueError of a subclass.
         """
-        text = self._text
+        given = self._given
         try:
-            if text is None or self._snapshot is None or not self._snapshot.matches(content):
+            if given is not None and given.matches(content):
+                text = given.text
+            else:
                 text = json.dumps(content)
         except RecursionError:
             raise MalformedFrame("the message is nested too deeply") from None
@@ -356,11 +356,11 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
 
     async def _offer_json(self, text: str) -> None:
         """Give a subclass the decoded frame."""
-        content, self._snapshot = self._options.codec.decode(text)
+        content, given = self._options.codec.decode(text)
         name = content.get(self._options.multiplex_key) if isinstance(content, dict) else None
         if not isinstance(name, str) or name_fault(name) is not None:
             name = None
-        self._text = text
+        self._given = given
         if name is not None and self._options.event_key not in content:
             self._undelivered = name
         try:
@@ -374,7 +374,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         finally:
             if self._undelivered is not None:
                 self._connection.missed(self._undelivered)
-            self._text = self._snapshot = self._undelivered = None
+            self._given = self._undelivered = None
 
     async def _take(self, frame: Frame, own: bool = True) -> None:
         """Carry out a frame, which the client has sent as it is (`own`), or a subclass has."""

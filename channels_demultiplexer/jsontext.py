@@ -228,9 +228,10 @@ class Snapshot:
         RecursionError: if it is nested too deeply.
     """
 
-    __slots__ = ("_known", "_most")
+    __slots__ = ("_known", "_most", "text")
 
     def __init__(self, value: Any, text: str) -> None:
+        self.text = text
         # To encode a long string costs more than to decode it, but where there are few parts they
         # can be compared by identity (the benchmark `hostile-read`).
         self._most = len(text) // _FEW_PARTS
