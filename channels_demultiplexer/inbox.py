@@ -134,7 +134,8 @@ class Inbox:
         size = _size(message)
         if not self._has_room(own) or not self._space.fits(size):
             return False
-        self._append(message, size)
+        self._queue().append(message)
+        self._space.fill(size)
         if credit is not None:
             credit.put(own)
         return True
@@ -238,11 +239,10 @@ class Inbox:
             return True
         return own and self._credit is not None and self._credit.unused > 0
 
-    def _append(self, message: Message, size: int) -> None:
+    def _queue(self) -> deque[Message]:
         if self._frames is None:
             self._frames = deque()
-        self._frames.append(message)
-        self._space.fill(size)
+        return self._frames
 
     def _next(self) -> Message | None:
         """Take the next message, None where the child has to wait."""
@@ -287,9 +287,7 @@ class Inbox:
         if message is self._disconnect:
             self._disconnect_taken = False
         else:
-            if self._frames is None:
-                self._frames = deque()
-            self._frames.appendleft(message)
+            self._queue().appendleft(message)
             self._space.fill(_size(message))
             if self._credit is not None:
                 self._credit.given_back()
