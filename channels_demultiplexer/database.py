@@ -45,7 +45,15 @@ from django.db.backends.signals import connection_created
 
 from .conf import read
 
-__all__ = ["aclose_due_connections", "doubt_after", "is_due", "is_spared", "resolve_doubt", "spare"]
+__all__ = [
+    "aclose_due_connections",
+    "are_pristine",
+    "doubt_after",
+    "is_due",
+    "is_spared",
+    "resolve_doubt",
+    "spare",
+]
 
 # What the stream that this context belongs to has as DATABASE_CHECKS. None outside of streams.
 _checks: Final[ContextVar[str | None]] = ContextVar("channels_demultiplexer.checks", default=None)
@@ -54,15 +62,20 @@ _ACLOSE: Final = channels.consumer.aclose_old_connections
 _CLOSE_IF_OBSOLETE: Final = BaseDatabaseWrapper.close_if_unusable_or_obsolete
 _GET_AUTOCOMMIT: Final = BaseDatabaseWrapper.get_autocommit
 
-# Whether these are Channels' and Django's own, and not what somebody has replaced them with.
-_PRISTINE: Final = all(
-    getattr(function, "__globals__", None) is vars(sys.modules[module])
-    for function, module in (
-        (_ACLOSE, "channels.db"),
-        (close_old_connections, "django.db"),
-        (_CLOSE_IF_OBSOLETE, "django.db.backends.base.base"),
-        (_GET_AUTOCOMMIT, "django.db.backends.base.base"),
+
+def are_pristine(*functions: tuple[Any, str]) -> bool:
+    """Say whether functions are those of modules, and not what somebody has put in their place."""
+    return all(
+        getattr(function, "__globals__", None) is vars(sys.modules[module])
+        for function, module in functions
     )
+
+
+_PRISTINE: Final = are_pristine(
+    (_ACLOSE, "channels.db"),
+    (close_old_connections, "django.db"),
+    (_CLOSE_IF_OBSOLETE, "django.db.backends.base.base"),
+    (_GET_AUTOCOMMIT, "django.db.backends.base.base"),
 )
 
 # What channels.testing puts in the place of close_old_connections. It is not imported for its own

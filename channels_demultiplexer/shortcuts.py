@@ -15,7 +15,6 @@ import contextlib
 import copy
 import functools
 import operator
-import sys
 import types
 from typing import Any, Final
 
@@ -29,7 +28,14 @@ from django.db import Error
 
 from .asgi import ASGIApplication, Message, Receive, Scope, Send
 from .child import Child
-from .database import aclose_due_connections, doubt_after, is_due, is_spared, resolve_doubt
+from .database import (
+    aclose_due_connections,
+    are_pristine,
+    doubt_after,
+    is_due,
+    is_spared,
+    resolve_doubt,
+)
 from .inbox import Inbox
 from .receivers import dispatch_from, open_channel
 
@@ -45,17 +51,13 @@ _ACLOSE: Final = channels.generic.websocket.aclose_old_connections
 # functools.wraps does, but has other code.
 _MADE: Final = AsyncConsumer.as_asgi()
 
-# Whether these are Channels' own, and not what somebody has replaced them with.
-_PRISTINE: Final = all(
-    getattr(function, "__globals__", None) is vars(sys.modules[module])
-    for function, module in (
-        (_CALL, "channels.consumer"),
-        (_DISPATCH, "channels.consumer"),
-        (_MADE, "channels.consumer"),
-        (_PUMP, "channels.utils"),
-        (_DISCONNECT, "channels.generic.websocket"),
-        (_ACLOSE, "channels.db"),
-    )
+_PRISTINE: Final = are_pristine(
+    (_CALL, "channels.consumer"),
+    (_DISPATCH, "channels.consumer"),
+    (_MADE, "channels.consumer"),
+    (_PUMP, "channels.utils"),
+    (_DISCONNECT, "channels.generic.websocket"),
+    (_ACLOSE, "channels.db"),
 )
 
 # The modules whose middleware keeps nothing but the application behind it.

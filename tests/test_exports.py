@@ -64,6 +64,7 @@ EXPORTS = {
     "credit": ["Credit"],
     "database": [
         "aclose_due_connections",
+        "are_pristine",
         "doubt_after",
         "is_due",
         "is_spared",
