@@ -12,7 +12,9 @@ from django.urls import path
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
 from .children import Echo, Life, Puppet, SyncEcho, bye, text
-from .driver import Client, binary, connected, demultiplexer, serving, settled, within
+from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
+
+pytestmark = pytest.mark.usefixtures("task_factory")
 
 REFUSED = "too much waits already, for the stream or the connection: send this frame later"
 
@@ -231,6 +233,8 @@ async def test_no_grant_after_a_close(how: str) -> None:
         await client.expect_silence()
         if how == "client":
             client.close("a", code=3000)
+            await until(lambda: not client.unread)
+            await settled()
             assert await life.receive() == text("0")
             assert await life.receive() == text("1")
             assert await life.receive() == bye(3000)

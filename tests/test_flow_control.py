@@ -542,29 +542,6 @@ async def test_stall_timeout_is_only_for_the_inbox() -> None:
         await client.expect_silence()
 
 
-async def test_what_waits_for_a_child_that_has_finished() -> None:
-    """What a child has left in its inbox takes no space any more when it has finished."""
-    puppet = Puppet()
-    async with connected(
-        {"a": puppet, "b": puppet}, max_waiting_size=10, stream_overflow="reject"
-    ) as client:
-        lives = {}
-        for _ in range(2):
-            life = await puppet.life()
-            lives[life.scope["demultiplexer"]["stream"]] = life
-        await lives["b"].accept()
-        client.data("a", "12345678")
-        await client.expect_silence()
-        lives["a"].crash(LookupError())
-        await client.expect_ended("a", 1011)
-        client.log.expect("crashed")
-        client.data("b", "1")
-        client.data("b", "12345")
-        await client.expect_silence()
-        assert await lives["b"].receive() == text('"1"')
-        assert await lives["b"].receive() == text('"12345"')
-
-
 # The bound of what waits in all inboxes.
 
 
