@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 
-import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, async_playwright
 
+from .chromium import ARGUMENTS, executable
 from .servers import HOST
 
 __all__ = ["Network", "Watch", "browser", "watched"]
-
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-def _chromium() -> str:
-    """Return the path of Chromium. Skips the test where there is none; under CI it fails."""
-    for name in _NAMES:
-        if path := shutil.which(name):
-            return path
-    reason = f"there is none of {', '.join(_NAMES)} on PATH (Debian: apt install chromium)"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @contextlib.asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
     """Run a browser until the block ends."""
-    path = _chromium()
+    path = executable()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:
             yield browser
         finally:

@@ -6,14 +6,34 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-__all__ = ["chromium"]
+__all__ = ["ARGUMENTS", "chromium", "executable"]
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+#: Without most of these it looks for hosts that are not of the test.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def executable() -> str:
+    """Return the path of Chromium. Skips the test where there is none; under CI it fails."""
+    for name in _NAMES:
+        if path := shutil.which(name):
+            return path
+    return _missing(f"there is none of {', '.join(_NAMES)} on PATH (Debian: apt install chromium)")
 
 
 @contextlib.contextmanager
@@ -23,19 +43,20 @@ def chromium() -> Iterator[Browser]:
 
     Skips the test where there is none, or no Playwright; under CI (`CI=true`) it fails instead.
     """
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    path = executable()
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        executable = None
-    if executable is None:
-        reason = "needs a browser: `apt install chromium` and `pip install playwright`"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _missing("needs Playwright: `pip install playwright`")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         try:
             yield browser
         finally:
             browser.close()
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
