@@ -33,18 +33,22 @@ class Watch:
     Attributes:
         context: the context.
         faults: the errors and warnings that its pages have had in the console.
+        expected: how those of them begin that the test itself brings about. They may come late,
+            and more or fewer than once: so a test says beforehand what it expects.
     """
 
     def __init__(self, context: BrowserContext) -> None:
         self.context = context
         self.faults: list[str] = []
+        self.expected: tuple[str, ...] = ()
         context.on("console", self._said)
         context.on("weberror", lambda error: self.faults.append(str(error.error)))
 
     def _said(self, message: ConsoleMessage) -> None:
         # A violation of the Content-Security-Policy is an error of the console too.
-        if message.type in {"error", "warning"}:
-            self.faults.append(message.text)
+        text = message.text
+        if message.type in {"error", "warning"} and not text.startswith(self.expected):
+            self.faults.append(text)
 
 
 @contextlib.asynccontextmanager
