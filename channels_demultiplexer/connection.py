@@ -319,7 +319,8 @@ class Connection:
 
     def stream_changed(self, stream: Stream, before: StreamState) -> None:
         """Count a stream that is no longer live; forget the name of one that is closed."""
-        if before is not StreamState.CLOSING and not stream.live:
+        # One that stalled before it could start counts until the client is told.
+        if not stream.live and (before is StreamState.CLOSING) is stream.stalled:
             if stream.name in self._eager:
                 self._live_eager -= 1
             else:

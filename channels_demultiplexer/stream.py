@@ -101,7 +101,6 @@ class Stream:
         "_opening",
         "_promised",
         "_sent",
-        "_stalled",
         "_wanted",
         "accepted",
         "child",
@@ -111,6 +110,7 @@ class Stream:
         "options",
         "reason",
         "scope",
+        "stalled",
         "state",
         "subprotocol",
         "successor",
@@ -139,6 +139,8 @@ class Stream:
         #: How the stream ended. Set in CLOSING and CLOSED.
         self.code: int = CloseCode.NORMAL.value
         self.reason = ""
+        #: Whether it stalled before it could start.
+        self.stalled = False
         #: The next life of the name.
         self.successor: Stream | None = None
         #: Runs the child.
@@ -152,8 +154,6 @@ class Stream:
         self._grant: asyncio.Future[None] | None = None
         # Whether what the child sends is dropped.
         self._muted = False
-        # Whether it stalled before it could start.
-        self._stalled = False
         # What tells the client of the end, and what announces the acceptance.
         self._answer: asyncio.Future[None] | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -207,7 +207,7 @@ class Stream:
         message = disconnect_message(CloseCode.TRY_AGAIN_LATER, "")
         if not self.child.running:
             # The end of its predecessor is to be answered first.
-            self._stalled = True
+            self.stalled = True
             self._end(StreamState.CLOSING, message, None)
             return None
         return self._end(StreamState.CLOSED, message, self._closed(message))
@@ -312,7 +312,7 @@ class Stream:
         Returns:
             What is done when the server has taken the answer, None where there is none.
         """
-        by_client = self.state is StreamState.CLOSING and not self._stalled
+        by_client = self.state is StreamState.CLOSING and not self.stalled
         self.code = disconnect.get("code", CloseCode.NO_STATUS.value)
         self.reason = disconnect.get("reason") or ""
         if state is StreamState.CLOSED:

@@ -115,6 +115,11 @@ class Stream:
         return self.state in (OPENING, OPEN)
 
     @property
+    def counts(self) -> bool:
+        """Whether the socket isn't empty for it, and it has a place: until its end is told."""
+        return self.live or (self.stalled and self.state == CLOSING)
+
+    @property
     def waiting(self) -> int:
         """The data frames that wait, which the one being handled doesn't."""
         return len(self.inbox) - self.handed
@@ -504,8 +509,8 @@ class Model:
     # Streams.
 
     def too_many(self, name: str) -> bool:
-        cleaning = sum(not stream.live and not stream.finished for stream in self.all)
-        live = sum(stream.live and stream.name not in self.eager for stream in self.all)
+        cleaning = sum(not stream.counts and not stream.finished for stream in self.all)
+        live = sum(stream.counts and stream.name not in self.eager for stream in self.all)
         if name not in self.eager and live >= self.max_streams:
             return True
         just_finished = sum(stream.finished_at == self.now for stream in self.all)
@@ -582,7 +587,7 @@ class Model:
 
     def empty(self, stream: Stream) -> None:
         """Close the socket where the server's side has ended the last stream."""
-        if self.close_when_empty and not any(each.live for each in self.all):
+        if self.close_when_empty and not any(each.counts for each in self.all):
             self.close_socket(stream.code, stream.reason, self.now)
 
     def stall(self, stream: Stream, now: float) -> None:
