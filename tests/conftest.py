@@ -6,6 +6,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -43,6 +44,12 @@ _TASK_FACTORIES = [None, *([asyncio.eager_task_factory] if sys.version_info >= (
 async def task_factory(request: pytest.FixtureRequest) -> None:
     """The test holds however tasks are started."""
     asyncio.get_running_loop().set_task_factory(request.param)
+
+
+@pytest.fixture(params=["due", "always"])
+def database_checks(request: pytest.FixtureRequest, settings: Any) -> None:
+    """The test holds whenever the database connections are looked at."""
+    settings.CHANNELS_DEMULTIPLEXER_DATABASE_CHECKS = request.param
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from .children import Echo, Life, Puppet, SyncEcho, bye, text
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
 
-pytestmark = pytest.mark.usefixtures("task_factory")
+pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
 
 REFUSED = "too much waits already, for the stream or the connection: send this frame later"
 

@@ -36,6 +36,8 @@ from .children import (
 )
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
 
+pytestmark = pytest.mark.usefixtures("database_checks")
+
 ECHOES = pytest.mark.parametrize(
     "echo", [Echo, SyncEcho, plain_echo, Echo.as_asgi(), Echoing(plain_echo)]
 )

@@ -29,7 +29,7 @@ from .children import CONNECT, Echo, Echoing, Life, Puppet, SyncEcho, bye, plain
 from .driver import Client, demultiplexer, serving, settled, until, within
 from .lifecycle import in_virtual_time
 
-pytestmark = pytest.mark.usefixtures("task_factory")
+pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,8 @@ from .children import Echo, Life, Puppet, SyncEcho, bye, plain_echo, text
 from .driver import Client, binary, connected, demultiplexer, settled, until, within
 from .lifecycle import VirtualLoop, in_virtual_time
 
+pytestmark = pytest.mark.usefixtures("database_checks")
+
 LONG = 60
 """A stall timeout that no test reaches."""
 

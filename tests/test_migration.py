@@ -13,6 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from docs.examples import migration
 
+pytestmark = pytest.mark.usefixtures("database_checks")
+
 
 class Echo(AsyncJsonWebsocketConsumer):
     """A consumer of version 2.2: it accepts, and answers by `send_json`."""

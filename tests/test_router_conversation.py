@@ -16,6 +16,8 @@ from channels_demultiplexer.router import AsyncSocketRouterConsumer, SocketRoute
 
 from .router_helpers import returns, settle, soon, until
 
+pytestmark = pytest.mark.usefixtures("database_checks")
+
 pytest_plugins = ["tests.router_fixtures"]
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")

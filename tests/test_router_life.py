@@ -21,6 +21,8 @@ from channels_demultiplexer.router import Response, RouteError, StatusCodes
 
 from .router_helpers import raises, returns
 
+pytestmark = pytest.mark.usefixtures("database_checks")
+
 pytest_plugins = ["tests.router_fixtures"]
 
 GENERAL = {"error": "Internal Server Error"}

@@ -18,7 +18,7 @@ from channels_demultiplexer.status import StatusCodes
 from .children import Echo, Echoing, Puppet, SyncEcho, bye, returning
 from .driver import Client, connected, demultiplexer, serving, settled, within
 
-pytestmark = pytest.mark.usefixtures("task_factory")
+pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
 
 NAMES = {"opened": stream_opened, "closed": stream_closed, "rejected": frame_rejected}
 

@@ -33,7 +33,7 @@ from .children import (
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
 from .lifecycle import in_virtual_time
 
-pytestmark = pytest.mark.usefixtures("task_factory")
+pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
 
 # Opening.
 

@@ -18,6 +18,8 @@ from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from .children import Echo, Echoing, Puppet, SyncEcho, Tell, bye, plain_echo, returning, text
 from .driver import Client, binary, connected, demultiplexer, serving, settled
 
+pytestmark = pytest.mark.usefixtures("database_checks")
+
 # Helpers of these tests.
 
 
@@ -25,9 +27,12 @@ class HexConverter:
     """A custom converter."""
 
     regex = "[0-9a-f]+"
+    #: What has been converted.
+    converted: list[str] = []
 
     def to_python(self, value: str) -> int:
         """Refuse one value, as a converter may."""
+        self.converted.append(value)
         if value == "bad":
             raise ValueError
         return int(value, 16)
@@ -835,15 +840,9 @@ async def test_opening_in_a_loop_costs_no_memory() -> None:
 
 async def test_resolving_happens_when_a_stream_opens() -> None:
     """No frame of an open stream is resolved."""
-    converted = []
-
-    class Counting(HexConverter):
-        def to_python(self, value: str) -> int:
-            converted.append(value)
-            return super().to_python(value)
-
-    register_converter(Counting, "counting_of_tests")
-    async with connected({"a/<counting_of_tests:n>": Echo}) as client:
+    converted = HexConverter.converted
+    async with connected({"a/<hex_of_tests:n>": Echo}) as client:
+        converted.clear()
         client.open("a/f")
         await client.expect_opened("a/f")
         count = len(converted)
