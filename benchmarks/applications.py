@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
-from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.generic.websocket import AsyncJsonWebsocketConsumer, JsonWebsocketConsumer
 
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
@@ -25,6 +26,13 @@ class Stalled(AsyncJsonWebsocketConsumer):
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         await asyncio.Event().wait()
+
+
+class Blocking(JsonWebsocketConsumer):
+    """Blocks the thread of sync code for 20 ms at each message."""
+
+    def receive_json(self, content: Any, **kwargs: Any) -> None:
+        time.sleep(0.02)
 
 
 async def trivial(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -1,13 +1,18 @@
-"""What a stream feels of a neighbour that is flooded."""
+"""What a stream feels of a neighbour that is flooded, or blocks the thread of sync code."""
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from .applications import Echo, ours
+from asgiref.sync import sync_to_async
+
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+
+from .applications import Blocking, Echo, ours
 from .driver import Application, Message, Replies, Socket
 from .measure import Effort, Figure, Side, figure
 from .payloads import frame, payload
@@ -63,6 +68,11 @@ async def flooded(effort: Effort) -> Figure:
     return await _in_turns(effort, {"streams": _beside, "sockets of their own": _bare})
 
 
+async def blocked(effort: Effort) -> Figure:
+    """p50 of an async stream's round trip while a sync one blocks, against their own sockets."""
+    return await _in_turns(effort, {"streams": _block_beside, "sockets of their own": _block_apart})
+
+
 async def _in_turns(
     effort: Effort, starts: dict[str, Callable[[AsyncExitStack], Awaitable[Probe]]]
 ) -> Figure:
@@ -99,6 +109,34 @@ async def _bare(stack: AsyncExitStack) -> Probe:
     return _probe(socket, replies, payload(100).encode())
 
 
+async def _block_beside(stack: AsyncExitStack) -> Probe:
+    replies = Replies()
+    consumers = {"stream-0": Echo, "stream-1": Blocking}
+    application = WebsocketDemultiplexer.as_asgi(consumer_classes=consumers)
+    socket = await _connect(stack, application, replies, '{"stream":"stream-0"')
+    return _probe(socket, replies, before=_block(socket, frame("stream-1", payload(100))))
+
+
+async def _block_apart(stack: AsyncExitStack) -> Probe:
+    replies = Replies()
+    socket = await _connect(stack, Echo.as_asgi(), replies, "{")
+    other = await _connect(stack, Blocking.as_asgi(), Replies(), "none")
+    message = payload(100).encode()
+    return _probe(socket, replies, message, _block(other, message))
+
+
+def _block(socket: Socket, message: bytes) -> Callable[[], Awaitable[None]]:
+    """Return what has `message` block the thread, once it is free and every hop has ended."""
+
+    async def block() -> None:
+        await sync_to_async(lambda: None)()
+        socket.put_text(message)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    return block
+
+
 async def _connect(
     stack: AsyncExitStack, application: Application, replies: Replies, quiet: str
 ) -> FloodedSocket:
@@ -111,12 +149,17 @@ async def _connect(
 
 
 def _probe(
-    socket: Socket, replies: Replies, message: bytes = frame("stream-0", payload(100))
+    socket: Socket,
+    replies: Replies,
+    message: bytes = frame("stream-0", payload(100)),
+    before: Callable[[], Awaitable[None]] | None = None,
 ) -> Probe:
     async def probe(seconds: float) -> float:
         times: list[float] = []
         end = time.perf_counter() + seconds
         while not times or time.perf_counter() < end:
+            if before is not None:
+                await before()
             start = time.perf_counter()
             answered = replies.expect(1)
             socket.put_text(message)

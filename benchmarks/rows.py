@@ -206,4 +206,10 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("latency", "p50 latency: flood beside it / on its own socket", 1.1, latency.latency),
     Row("flooded", "p50 latency beside a flood: streams / sockets", 0.22, latency.flooded),
+    Row(
+        "blocked",
+        "p50 latency beside a sync consumer that blocks for 20 ms: streams / sockets",
+        0.02,
+        latency.blocked,
+    ),
 )
