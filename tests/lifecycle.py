@@ -31,6 +31,7 @@ from django.urls import path
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
 from .lifecycle_children import FOREVER, ODD_CODES, Life, child
+from .lifecycle_credit import Keeper
 
 # Real seconds in which a thread is sure to go on, unless it waits for the loop.
 _THREAD_GRACE = 0.1
@@ -160,6 +161,8 @@ class Scenario:
     picky: bool
     #: Whether some children are sync consumers, in real threads.
     sync: bool
+    #: The streams for which the client keeps to its credit.
+    keeps: tuple[str, ...]
     acts: tuple[Act, ...] = field(repr=False)
     #: How it ends: a kind of Act's, too.
     ends: tuple[Act, ...] = field(repr=False)
@@ -191,6 +194,7 @@ class Scenario:
             names += ["room/5/", "room/5/#2", "chat/x/", "chat/y/?q"]
         # Few names, so that much happens to each.
         names = random.sample(names, min(len(names), random.randint(1, 4)))
+        keeps = [name for name in dict.fromkeys(names) if parent != "member" and seed % 2]
         acts = _random_acts(random, names, parent)
         return cls(
             seed=seed,
@@ -204,6 +208,7 @@ class Scenario:
             raises=random.random() < 0.5,
             picky=random.random() < 0.3,
             sync=sync,
+            keeps=tuple(keeps[seed % 3 :]),
             # No more than are handled in one breath: when a frame that has waited for room goes on
             # is seen in the reading of the next message.
             acts=tuple(acts[:60]),
@@ -385,6 +390,9 @@ class World:
         self._gone = False
         self._broken = False
         self._shut = False
+        eager = () if scenario.settings["lazy"] else scenario.fixed
+        self._keepers = {name: Keeper(name in eager, self._feed) for name in scenario.keeps}
+        self._unheard: list[dict[str, Any]] = []
 
     def log(self, kind: str, life: Life | None = None, value: Any = None) -> None:
         self.events.append(Event(self.loop.now, kind, life, value))
@@ -480,11 +488,21 @@ class World:
     def _write(self, message: dict[str, Any]) -> None:
         self.log("writes", value=message)
         self._unread += not self._reading
+        self._unheard.append(message)
+        self._hear()
         if message["type"] == "websocket.close" and not self._shut:
             # As a server does when the client has answered.
             self._shut = True
             code = message.get("code", 1000)
             self.loop.call_later(0.01, self._disconnect, code)
+
+    def _hear(self) -> None:
+        """Let the client keep account of what it has read."""
+        while self._reading and self._unheard:
+            frame = json.loads(self._unheard.pop(0).get("text") or "{}")
+            keeper = self._keepers.get(frame.get("stream"))
+            if keeper is not None and "event" in frame and frame["event"] != "error":
+                keeper.hear(frame)
 
     def _changed(self) -> None:
         change, self._change = self._change, self.loop.create_future()
@@ -504,20 +522,30 @@ class World:
     def _text(self, text: str, *meaning: Any) -> None:
         self._feed({"type": "websocket.receive", "text": text}, meaning)
 
+    def _data(self, name: str, message: dict[str, Any], meaning: Any) -> None:
+        """Send a data frame, when the stream's credit allows it where the client keeps to that."""
+        keeper = self._keepers.get(name)
+        (self._feed if keeper is None else keeper.send)(message, meaning)
+
     async def data(self, name: str, content: str, is_json: bool) -> None:
         key, value = ("payload", content) if is_json else ("text", json.dumps(content))
         # The space around a value is none of it.
         wanted = content.strip() if is_json else content
-        self._text(f'{{"{key}": {value},"stream":{json.dumps(name)}}}', "data", name, wanted)
+        text = f'{{"{key}": {value},"stream":{json.dumps(name)}}}'
+        self._data(name, {"type": "websocket.receive", "text": text}, ("data", name, wanted))
 
     async def binary(self, name: str, content: bytes) -> None:
         data = bytes([len(name.encode())]) + name.encode() + content
         message = {"type": "websocket.receive", "bytes": data}
-        self._feed(message, ("binary", name, content))
+        self._data(name, message, ("binary", name, content))
 
     async def open(
         self, name: str, subprotocols: list[str] | None, query: str | None, credit: bool | None
     ) -> None:
+        if name in self._keepers:
+            if not self._keepers[name].open():
+                return
+            credit = True
         fields = {"subprotocols": subprotocols, "query": query, "credit": credit}
         if self.scenario.parent == "member":
             # With a channel, the moment in which a frame that has waited goes on is not known.
@@ -525,6 +553,8 @@ class World:
         self._control(name, "open", fields, subprotocols or [], query, bool(credit))
 
     async def close(self, name: str, code: int | None, reason: str | None) -> None:
+        if name in self._keepers and not self._keepers[name].close():
+            return
         self._control(name, "close", {"code": code, "reason": reason}, code or 1000, reason or "")
 
     def _control(self, name: str, event: str, fields: dict[str, Any], *meaning: Any) -> None:
@@ -539,7 +569,9 @@ class World:
         key = "text" if isinstance(message, str) else "bytes"
         # Whether it has spent credit.
         is_data = name is not None and status == 400 and "event" not in str(message)
-        self._feed({"type": "websocket.receive", key: message}, ("bad", status, name, is_data))
+        meaning = ("bad", status, name, is_data)
+        send = functools.partial(self._data, name) if is_data and name else self._feed
+        send({"type": "websocket.receive", key: message}, meaning)
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -551,6 +583,7 @@ class World:
     async def read(self, reading: bool) -> None:
         self._reading = reading
         self._unread = 0
+        self._hear()
         self._changed()
 
     async def note(self) -> None:

@@ -397,6 +397,8 @@ class Model:
             return None
         if self.put(stream, data):
             return None
+        kept = name in self.scenario.keeps and self.scenario.settings["max_waiting_size"] == 10**6
+        expect(not kept, f"the inbox of {name} is full though the client keeps to its credit")
         patience = self.stall_timeout if self.policy == "pause" else 0 if stream.idle else _TURN
         stream.idle = True
         self.blocked = (stream, data, now + patience)
