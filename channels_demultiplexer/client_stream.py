@@ -82,8 +82,6 @@ class Stream:
         self._claimed = False
         # Whether the server had opened it before, so that a `close` may be of that life.
         self._eager = False
-        # Whether `close` was called.
-        self._left = False
         # Whether the server has confirmed the `open`.
         self._opened = False
         self._answered = asyncio.Event()
@@ -118,18 +116,18 @@ class Stream:
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """
-        Iterate over what `recv_json` returns, until the stream ends with 1000 or 1001, or was left.
+        Iterate over what `recv_json` returns, until the stream ends with 1000 or 1001.
 
         Raises:
             FrameRefused: see `recv`.
-            StreamClosed: if it ended otherwise, or its mailbox was full.
+            StreamClosed: if it ended otherwise, whichever side closed it, or its mailbox was full.
             websockets.exceptions.ConnectionClosedError: if the connection failed.
         """
         try:
             while True:
                 yield await self.recv_json()
         except StreamClosed as closed:
-            if self._overflowed or not (self._left or closed.code in (1000, 1001)):
+            if self._overflowed or closed.code not in (1000, 1001):
                 raise
         except ConnectionClosedOK:
             return
@@ -248,7 +246,6 @@ class Stream:
         self._socket._control(self.name, "close", code=code, reason=reason)
         if not self._claimed:
             return
-        self._left = True
         self._leave(code, reason)
         try:
             async with asyncio.timeout(self._socket.close_timeout):

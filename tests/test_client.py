@@ -199,12 +199,12 @@ async def test_open_while_closing(server: Server) -> None:
     """Who opens a stream that is closing gets its next life, and nothing of the last."""
     async with connected(server) as socket:
         earlier = await socket.stream("where", query="1")
-        closing = asyncio.create_task(earlier.close(4001))
+        closing = asyncio.create_task(earlier.close(1001))
         await asyncio.sleep(0)
         async with socket.stream("where", query="2") as where:
             assert await where.recv_json() == "2"
         assert await rest(where) == [1000]
-        assert await rest(earlier) == ["1", 4001]
+        assert await rest(earlier) == ["1", 1001]
         await closing
 
 
@@ -338,6 +338,15 @@ async def test_iteration_raises(server: Server, content: str, code: int) -> None
             await rest(closer)
         assert caught.value.code == code
         await is_alive(socket)
+
+
+async def test_iteration_raises_after_a_close_of_ones_own(server: Server) -> None:
+    """Whichever side closes the stream, iteration ends well with 1000 and 1001 only."""
+    async with connected(server) as socket:
+        echo = await socket.stream("echo")
+        await echo.close(3000, "enough")
+        with pytest.raises(StreamClosed, match="3000 enough"):
+            await rest(echo)
 
 
 async def test_recv_twice(server: Server) -> None:
@@ -1024,17 +1033,17 @@ async def test_overflow_while_closing() -> None:
     async def script(socket: ServerConnection) -> None:
         await expect(socket, event="open")
         await say(socket, "open", subprotocol=None)
-        await expect(socket, event="close", code=4000)
+        await expect(socket, event="close", code=1000)
         for number in range(5):
             await socket.send(f'{{"stream":"a","payload":{number}}}')
-        await say(socket, "close", code=4000, reason="")
+        await say(socket, "close", code=1000, reason="")
         await socket.wait_closed()
 
     async with scripted(script) as socket:
         stream = await socket.stream("a", max_queue=2)
-        await stream.close(4000)
+        await stream.close(1000)
         assert [await stream.recv_json() for _ in range(2)] == [0, 1]
-        with pytest.raises(StreamClosed, match="4000"):
+        with pytest.raises(StreamClosed, match="1000"):
             await rest(stream)
 
 
