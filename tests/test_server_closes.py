@@ -41,7 +41,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def connected(server: Server, how: str) -> Any:
     """Connect to a socket whose only stream ends so; it waits for the server to hang up."""
     url = f"{server.url}/last/{how}/"
-    return connect(url, proxy=None, open_timeout=PATIENCE, close_timeout=None)
+    # Without pings: the server may have hung up before `websockets` begins to send them, and they
+    # would outlive the connection.
+    options: dict[str, Any] = {"proxy": None, "ping_interval": None}
+    return connect(url, open_timeout=PATIENCE, close_timeout=None, **options)
 
 
 async def tell(socket: ClientConnection, **frame: Any) -> None:
