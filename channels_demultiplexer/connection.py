@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import Any, Final
 
 from .asgi import Message, Scope, Send
@@ -15,6 +15,7 @@ from .exceptions import FrameError, InboxFull, StreamNotOpen, TooManyStreams
 from .frames import Data
 from .inbox import Space
 from .outbox import Outbox
+from .receivers import finish
 from .routing import Match, Routes
 from .signals import announce, frame_rejected
 from .stream import Stream, StreamState
@@ -268,18 +269,13 @@ class Connection:
         A cancellation is raised then: it does not shorten the time that each of them has.
         """
         self.outbox.shut()
-        cancelled = False
-        while waiting := [task for task in self._owned(*others) if task and not task.done()]:
-            try:
-                await asyncio.wait(waiting)
-            except asyncio.CancelledError:
-                cancelled = True
-        if cancelled:
-            raise asyncio.CancelledError
+        await finish(lambda: self._owned(*others))
 
-    def _owned(self, *others: asyncio.Task[None]) -> list[asyncio.Task[None] | None]:
+    def _owned(self, *others: asyncio.Task[None]) -> Iterator[asyncio.Task[None]]:
         children = [stream.child.task for stream in self._unfinished]
-        return [*others, *children, *self._tasks, self.outbox.writer]
+        for task in (*others, *children, *self._tasks, self.outbox.writer):
+            if task is not None:
+                yield task
 
     # What is told to the client.
 

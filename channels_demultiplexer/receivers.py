@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from .asgi import Message, Receive
@@ -81,7 +81,7 @@ async def dispatch_from(
                     calls[index] = call(receive)
     except BaseException as exc:
         try:
-            await finish(calls, cancel_all)
+            await finish(lambda: calls, cancel_all)
         finally:
             _log_others(calls, exc)
         raise
@@ -101,19 +101,23 @@ def cancel_all(futures: Iterable[asyncio.Future[Any]]) -> None:
         each.cancel()
 
 
-async def finish(futures: Collection[F], cancel: Callable[[set[F]], None]) -> None:
+async def finish(
+    futures: Callable[[], Iterable[F]], cancel: Callable[[set[F]], None] | None = None
+) -> None:
     """
-    Wait until `futures` are done, however often it is cancelled.
+    Wait until futures are done, however often it is cancelled.
 
     Args:
+        futures: returns them; called again when they are done, as there may be others by then.
         cancel: called with those that are not done, at first and at each cancellation.
 
     Raises:
         asyncio.CancelledError: if it was cancelled, when they are done.
     """
     cancelled: asyncio.CancelledError | None = None
-    while running := {each for each in futures if not each.done()}:
-        cancel(running)
+    while running := {each for each in futures() if not each.done()}:
+        if cancel is not None:
+            cancel(running)
         try:
             await asyncio.wait(running)
         except asyncio.CancelledError as exc:

@@ -128,7 +128,8 @@ class Conversation:
         tasks: list[asyncio.Task[Any]] = [*reader, *self._workers]
         try:
             await finish(
-                tasks, lambda running: cancel_all((running | self._for_thread) - self._in_thread)
+                lambda: tasks,
+                lambda running: cancel_all((running | self._for_thread) - self._in_thread),
             )
         finally:
             for task in tasks:
