@@ -8,7 +8,14 @@ from typing import Any, Final
 
 from . import jsontext
 
-__all__ = ["CloseCode", "cut_reason", "disconnect_message", "plain_code", "sendable"]
+__all__ = [
+    "CloseCode",
+    "cut_reason",
+    "disconnect_message",
+    "plain_code",
+    "plain_disconnect",
+    "sendable",
+]
 
 # The close codes that a WebSocket can carry (RFC 6455, section 7.4, and its registry): those of
 # protocols, some of which stand only for what has not been sent, and those of applications.
@@ -87,3 +94,9 @@ def disconnect_message(code: int, reason: str) -> dict[str, Any]:
     """
     code, reason = plain_code(code), jsontext.plain(reason)
     return {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+
+def plain_disconnect(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a server's `websocket.disconnect` with a plain code: that of wsproto is an enum's."""
+    code = message.get("code")
+    return message if code is None else {**message, "code": plain_code(code)}

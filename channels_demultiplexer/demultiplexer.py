@@ -16,7 +16,7 @@ from channels.layers import get_channel_layer
 from . import jsontext
 from .asgi import ASGIView, Message, Receive, Scope, Send
 from .child import child
-from .close_codes import CloseCode
+from .close_codes import CloseCode, plain_disconnect
 from .conf import DatabaseChecks, Options, Policy, options_of
 from .connection import Connection
 from .control import Close, Open, Ping
@@ -231,6 +231,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
 
     async def _handle_other(self, message: Message) -> None:
         if message["type"] == "websocket.disconnect":
+            message = plain_disconnect(message)
             self._connection.disconnect(message)
             await self._leave(message)
         elif message["type"] == "websocket.connect" and self._is_plain and not self.groups:

@@ -313,7 +313,8 @@ class Stream:
             What is done when the server has taken the answer, None where there is none.
         """
         by_client = self.state is StreamState.CLOSING and not self.stalled
-        self.code = disconnect.get("code", CloseCode.NO_STATUS.value)
+        code = disconnect.get("code")
+        self.code = CloseCode.NO_STATUS.value if code is None else code
         self.reason = disconnect.get("reason") or ""
         if state is StreamState.CLOSED:
             self._muted = True

@@ -22,6 +22,7 @@ from channels.routing import URLRouter
 from django.test import override_settings
 from django.urls import path
 
+from channels_demultiplexer.close_codes import CloseCode
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.signals import stream_closed
 
@@ -115,6 +116,22 @@ async def test_disconnect_without_a_code() -> None:
         client._gone.set()
         client.feed({"type": "websocket.disconnect"})
         assert await life.receive() == {"type": "websocket.disconnect"}
+
+
+async def test_code_of_an_enum() -> None:
+    """Child and parent get a plain code where the server's is an enum's, as wsproto's are."""
+    puppet, codes = Puppet(), list[Any]()
+    application = Parent.as_asgi(consumer_classes={"a": puppet})
+    async with serving(application, codes=codes) as client:
+        life = await puppet.life()
+        await life.accept()
+        client.disconnect(CloseCode.NO_STATUS)
+        told = await life.receive()
+        assert told == bye(1005)
+        life.finish()
+        await client.ended()
+    assert codes == [("parent", 1005)]
+    assert type(told["code"]) is type(codes[0][1]) is int
 
 
 async def test_reason_of_the_client() -> None:

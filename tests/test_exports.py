@@ -36,7 +36,14 @@ EXPORTS = {
     ],
     "client_errors": ["FrameRefused", "StreamClosed", "StreamError", "StreamRefused"],
     "client_stream": ["Answer", "MAX_QUEUE", "Stream"],
-    "close_codes": ["CloseCode", "cut_reason", "disconnect_message", "plain_code", "sendable"],
+    "close_codes": [
+        "CloseCode",
+        "cut_reason",
+        "disconnect_message",
+        "plain_code",
+        "plain_disconnect",
+        "sendable",
+    ],
     "conf": [
         "Fault",
         "Options",

@@ -100,6 +100,18 @@ async def test_sender_is_the_class(heard: Heard) -> None:
     await heard.expect("closed", "a", code=1000, opened=True)
 
 
+@pytest.mark.parametrize("fields", [{}, {"code": None}])
+async def test_socket_that_ends_without_a_code(heard: Heard, fields: dict[str, Any]) -> None:
+    """A stream that ends with its socket, for which the server gives no code, ended with 1005."""
+    async with connected({"a": Puppet()}) as client:
+        client.feed({"type": "websocket.disconnect", **fields})
+        await settled()
+        for life in client.puppets:
+            life.finish()
+        await heard.expect("closed", "a", code=1005, opened=False)
+        await client.ended()
+
+
 async def test_refused_stream(heard: Heard) -> None:
     """A stream that its child refuses is announced as closed only."""
     async with connected({"a/<int:n>": returning}) as client:
