@@ -41,7 +41,10 @@ class NoEnvelope(Envelope):
     __slots__ = ()
 
     def text(self, text: str) -> str:
-        return jsontext.plain(text)
+        text = jsontext.plain(text)
+        if not text.isascii():
+            text.encode()  # which raises here, whatever the server makes of it
+        return text
 
     def bytes(self, data: bytes) -> bytes:
         return b"".join((data,))

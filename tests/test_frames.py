@@ -1075,11 +1075,12 @@ def test_envelope_text(text: str) -> None:
     assert pairs == [("stream", "a"), ("text", text)]
 
 
+@pytest.mark.parametrize("manage_envelope", [True, False])
 @pytest.mark.parametrize("text", ["\ud800", '"\udfff"', f'"{LONE}\ud800"', "[\udc00"])
-def test_envelope_lone_surrogate(text: str) -> None:
+def test_envelope_lone_surrogate(text: str, manage_envelope: bool) -> None:
     """Text that cannot be UTF-8 raises in the child."""
     with pytest.raises(UnicodeEncodeError):
-        codec().envelope("a").text(text)
+        codec(manage_envelope=manage_envelope).envelope("a").text(text)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"1", bytes(range(256))], ids=short)
@@ -1200,7 +1201,7 @@ def test_unmanaged_binary() -> None:
     assert frame == Data("a", {"type": "websocket.receive", "bytes": b"\x01axyz"})
 
 
-@pytest.mark.parametrize("text", ["", "hello", '{"stream":"b","payload":1}'])
+@pytest.mark.parametrize("text", ["", "hello", "é", '{"stream":"b","payload":1}'])
 def test_unmanaged_child_text(text: str) -> None:
     """What a child sends as text goes out verbatim."""
     assert codec(manage_envelope=False).envelope("a").text(text) == text
