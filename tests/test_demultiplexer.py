@@ -1393,6 +1393,32 @@ async def test_stall_of_the_only_life_that_waits(policy: str) -> None:
         await client.expect_closed(1013)
 
 
+@pytest.mark.parametrize("policy", ["pause", "close"])
+async def test_last_stream_ends_while_a_stall_is_to_be_answered(policy: str) -> None:
+    """A life that has stalled before it begins keeps the socket open until it is answered."""
+    first, last = Puppet(), Puppet()
+    attributes: dict[str, Any] = {"stream_overflow": policy, "stall_timeout": 0.01}
+    async with connected({"a": first, "b": last}, stream_capacity=1, **attributes) as client:
+        life = await first.life()
+        client.close("a", code=3000)
+        for _ in range(2):
+            client.open("a")
+            client.data("a", 1)
+            client.data("a", 2)
+        client.data("a", 3)
+        await client.expect_error(409, "a")
+        (await last.life()).finish()
+        await client.expect_ended("b", 4403)
+        await client.expect_silence()
+        life.finish()
+        await client.expect_ended("a", 3000)
+        (await first.life()).finish()
+        await client.expect_ended("a", 1013)
+        (await first.life()).finish()
+        await client.expect_ended("a", 1013)
+        await client.expect_closed(1013)
+
+
 async def test_keywords_of_a_class() -> None:
     """Keywords of a class go to the next base, a mixin that takes them."""
 

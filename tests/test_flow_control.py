@@ -378,28 +378,6 @@ async def test_stall_of_a_life_that_waits(policy: str) -> None:
         await client.expect_opened("a")
 
 
-@in_virtual_time
-async def test_socket_with_a_stalled_life_that_waits_is_not_empty() -> None:
-    """The socket stays until a life that stalled before it began is told of its end."""
-    ending, last = Puppet(), Puppet()
-    attributes: dict[str, Any] = {"stream_capacity": 1, "stream_overflow": "close"}
-    async with connected({"a": ending, "b": last}, **attributes) as client:
-        first = await ending.life()
-        client.close("a")
-        client.open("a")
-        client.data("a", 0)
-        client.data("a", 1)
-        await client.expect_silence()
-        (await last.life()).finish()
-        await client.expect_ended("b", 4403)
-        await client.expect_silence()
-        first.finish()
-        await client.expect_ended("a", 1000)
-        (await ending.life()).finish()
-        await client.expect_ended("a", 1013)
-        await client.expect_closed(1013)
-
-
 # What waits in all inboxes together.
 
 
