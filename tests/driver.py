@@ -83,6 +83,8 @@ class Client:
         self._input: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._output: asyncio.Queue[dict[str, Any]] = asyncio.Queue(capacity)
         self._gone = asyncio.Event()
+        # Whether `ended` has told how the application ended.
+        self._told = False
         self._pings = 0
 
     # The server's side.
@@ -132,12 +134,14 @@ class Client:
             self.disconnect()
         for puppet in self.puppets:
             puppet.finish()
-        await self.ended()
+        if not self._told:
+            await self.ended()
         assert not self.log.records, [record.getMessage() for record in self.log.records]
 
     async def ended(self) -> None:
-        """Wait until the application has ended, and raise what it raised."""
+        """Wait until the application has ended, and raise what it raised; not once more at exit."""
         await within(asyncio.wait({self.task}), "the application's end")
+        self._told = True
         self.task.result()
 
     # What the client does.
@@ -199,7 +203,7 @@ class Client:
                 return waiting.result()
         finally:
             waiting.cancel()
-        self.task.result()
+        await self.ended()
         raise AssertionError("the application has ended without a message")
 
     async def receive_text(self) -> str:

@@ -1144,7 +1144,6 @@ async def test_unknown_event_of_the_server() -> None:
         client.feed({"type": "websocket.surprise"})
         with pytest.raises(ValueError, match=r"websocket\.surprise"):
             await client.ended()
-        client.task = asyncio.create_task(asyncio.sleep(0))
 
 
 @pytest.mark.parametrize("missing", [{"bytes": None}, {}])
