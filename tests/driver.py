@@ -76,6 +76,9 @@ class Client:
         }
         self.log = Log()
         self.task: asyncio.Task[None]
+        #: How many messages the application has sent, or tried to, and nobody has received: also
+        #: those that no client is there for any more.
+        self.unheard = 0
         #: What the server's send raises, once it is set.
         self.send_error: BaseException | None = None
         #: What the server's send awaits first, once it is set.
@@ -93,6 +96,7 @@ class Client:
         return await self._input.get()
 
     async def _send(self, message: dict[str, Any]) -> None:
+        self.unheard += 1
         if self.hook is not None:
             await self.hook(message)
         if self.send_error is not None:
@@ -200,6 +204,7 @@ class Client:
                 "a message",
             )
             if waiting.done():
+                self.unheard -= 1
                 return waiting.result()
         finally:
             waiting.cancel()
