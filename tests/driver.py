@@ -33,7 +33,7 @@ async def within(awaitable: Awaitable[T], what: str) -> T:
 
 
 class Log(logging.Handler):
-    """The warnings and errors of the library, each of which a test has to expect."""
+    """The warnings and errors of a connection, each of which a test has to expect."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -117,7 +117,7 @@ class Client:
             await asyncio.gather(gone, put, return_exceptions=True)
 
     async def __aenter__(self) -> Client:
-        logging.getLogger("channels_demultiplexer").addHandler(self.log)
+        logging.getLogger().addHandler(self.log)
         application = self.application(self.scope, self._receive, self._send)
         self.task = asyncio.create_task(application)
         return self
@@ -127,7 +127,7 @@ class Client:
             if failure is None:
                 await self._end_well()
         finally:
-            logging.getLogger("channels_demultiplexer").removeHandler(self.log)
+            logging.getLogger().removeHandler(self.log)
             self._gone.set()
             while not self.task.done():  # the test has failed
                 self.task.cancel()
