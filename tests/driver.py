@@ -219,17 +219,21 @@ class Client:
         assert isinstance(text, str)
         return text
 
+    async def receive_json(self) -> Any:
+        """Return what the next message has, which is to be JSON."""
+        return json.loads(await self.receive_text())
+
     async def expect_text(self, text: str) -> None:
         """Expect a text message, to the letter."""
         assert await self.receive_text() == text
 
     async def expect_frame(self, **frame: Any) -> None:
         """Expect a text frame of exactly these keys."""
-        assert json.loads(await self.receive_text()) == frame
+        assert await self.receive_json() == frame
 
     async def expect_frames(self, *frames: dict[str, Any]) -> None:
         """Expect these text frames, in any order."""
-        found = [json.loads(await self.receive_text()) for _ in frames]
+        found = [await self.receive_json() for _ in frames]
         assert sorted(map(str, found)) == sorted(map(str, frames))
 
     async def expect_bytes(self, data: bytes) -> None:
@@ -246,7 +250,7 @@ class Client:
 
     async def expect_error(self, status: int, stream: str | None = None) -> str:
         """Expect an error frame; return its text."""
-        frame = json.loads(await self.receive_text())
+        frame = await self.receive_json()
         error = frame.pop("payload")
         named = {} if stream is None else {"stream": stream}
         assert frame == {"event": "error", "status": status, **named}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest_asyncio
 
 from channels_demultiplexer.router import AsyncSocketRouterConsumer, SocketRouterConsumer
 
-from .router_helpers import Client, StreamClient
+from .routers import RouterClient, StreamClient
 
 
 @pytest.fixture(params=[SocketRouterConsumer, AsyncSocketRouterConsumer], ids=["sync", "async"])
@@ -19,40 +20,29 @@ def base(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-@pytest_asyncio.fixture(params=[Client, StreamClient], ids=["socket", "stream"])
+@contextlib.asynccontextmanager
+async def servers(kind: type[RouterClient]) -> AsyncIterator[Callable[..., Any]]:
+    """A function that serves a consumer, and returns a connected client of this kind."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def serve(consumer: Any, **scope: Any) -> Any:
+            application = consumer.as_asgi() if isinstance(consumer, type) else consumer
+            client = await stack.enter_async_context(kind(application, **scope))
+            assert (await client.connect())["type"] == "websocket.accept"
+            return client
+
+        yield serve
+
+
+@pytest_asyncio.fixture(params=[RouterClient, StreamClient], ids=["socket", "stream"])
 async def serve(request: pytest.FixtureRequest) -> AsyncIterator[Callable[..., Any]]:
     """Serve a consumer on a socket of its own, or as a stream, and return a connected client."""
-    clients: list[Client] = []
-
-    async def serve(consumer: Any, *, connect: bool = True, **scope: Any) -> Client:
-        application = consumer.as_asgi() if isinstance(consumer, type) else consumer
-        client = request.param(application, **scope)
-        clients.append(client)
-        if connect:
-            await client.connect()
-        else:
-            client.start()
-        return client
-
-    yield serve
-    for client in clients:
-        await client.finish()
+    async with servers(request.param) as serve:
+        yield serve
 
 
 @pytest_asyncio.fixture
 async def serve_bare() -> AsyncIterator[Callable[..., Any]]:
     """Serve a consumer on a socket of its own, for what only a server can do or see."""
-    clients: list[Client] = []
-
-    async def serve(consumer: Any, *, connect: bool = True, **scope: Any) -> Client:
-        client = Client(consumer.as_asgi(), **scope)
-        clients.append(client)
-        if connect:
-            await client.connect()
-        else:
-            client.start()
-        return client
-
-    yield serve
-    for client in clients:
-        await client.finish()
+    async with servers(RouterClient) as serve:
+        yield serve

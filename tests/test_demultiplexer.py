@@ -679,7 +679,7 @@ async def test_deep_nesting_through_receive_json(depth: int) -> None:
     async with serving(Listening.as_asgi(seen=[])) as client:
         deep = "[" * depth + "]" * depth
         client.send_text(f'{{"stream":"a","payload":{deep}}}')
-        answer = json.loads(await client.receive_text())
+        answer = await client.receive_json()
         assert answer.get("stream") == "a" or answer["status"] == 400
         await client.expect_silence()
 
@@ -767,7 +767,7 @@ async def test_handler_without_groups(layer: InMemoryChannelLayer) -> None:
             await self.send_json({"news": event["content"]})
 
     async with serving(Handling.as_asgi(consumer_classes={"a": Echo})) as client:
-        channel = json.loads(await client.receive_text())["channel"]
+        channel = (await client.receive_json())["channel"]
         await layer.send(channel, {"type": "news", "content": 2})
         await client.expect_frame(news=2)
 
@@ -1014,7 +1014,7 @@ async def test_as_asgi_with_streams() -> None:
         await client.expect_frame(stream="a", payload=1)
         client.open("b/")
         await client.expect_opened("b/")
-        assert json.loads(await client.receive_text())["payload"]["stream"] == "b/"
+        assert (await client.receive_json())["payload"]["stream"] == "b/"
     assert WebsocketDemultiplexer.consumer_classes == {}
 
 
@@ -1049,7 +1049,7 @@ async def test_key_names_are_settings() -> None:
         client.send(e="ping", p=1)
         await client.expect_frame(e="pong", p=1)
         client.send(stream="a", payload=1)
-        assert json.loads(await client.receive_text())["e"] == "error"
+        assert (await client.receive_json())["e"] == "error"
 
 
 async def test_settings_are_read_when_a_connection_begins() -> None:
@@ -1129,7 +1129,7 @@ async def test_routing_to_the_socket_itself() -> None:
     """A socket that was routed to by URL passes its values on to its children."""
     application = URLRouter([path("<slug:team>/", demultiplexer({"a": Tell}))])
     async with serving(application, path="/red/") as client:
-        told = json.loads(await client.receive_text())["payload"]
+        told = (await client.receive_json())["payload"]
         assert told["kwargs"] == {"team": "red"}
         assert told["path"] == "/red/"
         assert told["rest"] == ""

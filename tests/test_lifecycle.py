@@ -94,7 +94,7 @@ async def test_trouble_of_streams_is_not_noticed_by_others(policy: str) -> None:
                 client.data("stalled", number)
             client.data("two", number)
             while len(heard["one"]) + len(heard["two"]) < 2 * (number + 1):
-                frame = json.loads(await client.receive_text())
+                frame = await client.receive_json()
                 if frame.get("stream") in heard:
                     heard[frame["stream"]].append(frame["payload"])
                 else:

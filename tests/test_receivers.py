@@ -10,7 +10,7 @@ from channels.utils import await_many_dispatch
 
 from channels_demultiplexer.receivers import dispatch_from
 
-from .router_helpers import settle, soon, until
+from .driver import settled, until, within
 
 
 class Source:
@@ -60,12 +60,12 @@ async def test_messages_are_dispatched_in_channels_order(dispatcher: Any) -> Non
         got.append((message, first.calls, second.calls))
         if message == "a1":
             # Ready before the pass over the receivers is over.
-            await settle()
+            await settled()
         if message == "a3":
             raise Stop
 
     with pytest.raises(Stop):
-        await soon(dispatcher([first, second], dispatch))
+        await within(dispatcher([first, second], dispatch), "the end")
     assert got == [("a1", 1, 1), ("b1", 1, 1), ("a2", 2, 2), ("b2", 2, 2), ("a3", 3, 3)]
 
 
@@ -80,12 +80,12 @@ async def test_a_receiver_that_is_ready_during_a_dispatch_has_its_turn_in_the_sa
         got.append(message)
         if message == "a1":
             second.put("b1")
-            await settle()
+            await settled()
         if message == "a2":
             raise Stop
 
     with pytest.raises(Stop):
-        await soon(dispatcher([first, second], dispatch))
+        await within(dispatcher([first, second], dispatch), "the end")
     assert got == ["a1", "b1", "a2"]
 
 
@@ -101,11 +101,11 @@ async def test_one_message_is_dispatched_at_a_time(dispatcher: Any) -> None:
             raise Stop
 
     task = asyncio.create_task(dispatcher([first, second], dispatch))
-    await settle()
+    await settled()
     assert (log, first.calls) == (["a1"], 1)
     gate.set()
     with pytest.raises(Stop):
-        await soon(task)
+        await within(task, "the end")
     assert log == ["a1", "b1", "a2"]
 
 
@@ -131,7 +131,7 @@ async def test_a_receiver_that_always_has_something_leaves_others_their_time(
 
     ticker = asyncio.create_task(tick())
     with pytest.raises(Stop):
-        await soon(dispatcher([receive], dispatch))
+        await within(dispatcher([receive], dispatch), "the end")
     ticker.cancel()
     assert dispatched == sorted(set(dispatched))
     await asyncio.wait([ticker])
@@ -146,7 +146,7 @@ async def test_what_dispatch_raises_cancels_the_receivers(dispatcher: Any, other
 
     source = Source("a1")
     with pytest.raises(Stop):
-        await soon(dispatcher([source, *[forever] * others], dispatch))
+        await within(dispatcher([source, *[forever] * others], dispatch), "the end")
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -162,7 +162,7 @@ async def test_what_a_receiver_raises_leaves_no_other_behind(position: int) -> N
     async def dispatch(message: Any) -> None: ...
 
     with pytest.raises(LookupError, match="receive"):
-        await soon(dispatch_from(receivers, dispatch))
+        await within(dispatch_from(receivers, dispatch), "the end")
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -175,7 +175,7 @@ async def test_what_a_receiver_raises_when_called_leaves_no_other_behind() -> No
     async def dispatch(message: Any) -> None: ...
 
     with pytest.raises(LookupError, match="called"):
-        await soon(dispatch_from([forever, bad], dispatch))
+        await within(dispatch_from([forever, bad], dispatch), "the end")
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -187,14 +187,14 @@ async def test_receivers_are_awaited_when_they_take_their_time_to_end() -> None:
         try:
             await forever()
         finally:
-            await settle()
+            await settled()
             log.append("clean")
 
     async def dispatch(message: Any) -> None:
         raise Stop
 
     with pytest.raises(Stop):
-        await soon(dispatch_from([Source("a"), slow, slow], dispatch))
+        await within(dispatch_from([Source("a"), slow, slow], dispatch), "the end")
     assert log == ["clean", "clean"]
 
 
@@ -224,7 +224,7 @@ async def test_a_cancellation_at_any_point_leaves_nothing_behind(steps: int) -> 
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await soon(task)
+        await within(task, "the end")
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert log.count("begun") == log.count("ended")
 
@@ -245,14 +245,14 @@ async def test_a_second_cancellation_cancels_receivers_again() -> None:
 
     source = Source()
     task = asyncio.create_task(dispatch_from([source, stubborn], dispatch))
-    await settle()
+    await settled()
     source.put("a")
-    await until(lambda: log, "the first cancellation")
-    await settle()
+    await until(lambda: log)
+    await settled()
     assert not task.done()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await soon(task)
+        await within(task, "the end")
     assert log == ["cancelled", "cancelled"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -270,7 +270,7 @@ async def test_a_second_exception_is_logged(caplog: Any) -> None:
 
     receivers = [Source(LookupError("first")), Source(KeyError("second")), fails_at_the_end]
     with pytest.raises(LookupError, match="first"):
-        await soon(dispatch_from(receivers, dispatch))
+        await within(dispatch_from(receivers, dispatch), "the end")
     records = [(each.name, each.getMessage()) for each in caplog.records]
     assert records == [
         ("channels_demultiplexer", "a receiver failed at the end: KeyError('second')"),
@@ -294,11 +294,11 @@ async def test_a_receiver_may_return_a_future() -> None:
             raise Stop
 
     task = asyncio.create_task(dispatch_from([receive, receive], dispatch))
-    await settle()
+    await settled()
     futures[0].set_result("a")
-    await settle()
+    await settled()
     futures[1].set_result("b")
     with pytest.raises(Stop):
-        await soon(task)
+        await within(task, "the end")
     assert tasks == [2, 2]  # the test's and the one that dispatches
     assert [each.cancelled() for each in futures] == [False, False, True]

@@ -14,7 +14,9 @@ from channels.layers import get_channel_layer
 
 from channels_demultiplexer.router import AsyncSocketRouterConsumer, SocketRouterConsumer
 
-from .router_helpers import returns, settle, soon, until
+from .children import CONNECT
+from .driver import TIMEOUT, Client, settled, until, within
+from .routers import RouterClient, returns
 
 pytestmark = pytest.mark.usefixtures("database_checks")
 
@@ -36,7 +38,7 @@ class Gate:
     def block(self) -> None:
         """Wait in a thread."""
         self.reached.set()
-        assert self.open.wait(8)
+        assert self.open.wait(TIMEOUT)
 
     async def wait(self) -> None:
         """Wait in the event loop."""
@@ -45,7 +47,7 @@ class Gate:
 
     async def until_reached(self) -> None:
         """Wait until somebody is at the gate."""
-        assert await asyncio.to_thread(self.reached.wait, 8)
+        assert await asyncio.to_thread(self.reached.wait, TIMEOUT)
 
     def release(self) -> None:
         """Let everybody through."""
@@ -132,13 +134,13 @@ async def test_what_needs_no_handler_is_answered_once_accepted(
     client = await serve(App)
     await gate.until_reached()
     client.request("echo", payload="early")
-    await client.ping()
+    await client.expect_silence()
     assert (await client.ask("nope"))["status"] == 404
-    client.send(3)
-    assert (await client.receive())["status"] == 400
+    client.send_text("3")
+    assert (await client.receive_json())["status"] == 400
     assert gate.log == []
     gate.release()
-    assert (await client.receive())["payload"] == "early"
+    assert (await client.receive_json())["payload"] == "early"
     assert gate.log == ["connected", "early"]
 
 
@@ -179,12 +181,12 @@ async def test_middleware_may_run_sync_code_in_send(base: Any, serve: Any) -> No
         await application(scope, receive, logged)
 
     client = await serve(middleware)
-    await client.ping()
+    await client.expect_silence()
     assert (await client.ask("x"))["status"] == 204
     assert types == ["websocket.accept", "websocket.send", "websocket.send"]
 
 
-async def test_connect_may_refuse(base: Any, serve_bare: Any, gate: Gate) -> None:
+async def test_connect_may_refuse(base: Any, gate: Gate) -> None:
     """A refused connection is closed, and its disconnect arrives."""
     parent = gated(base, gate)
 
@@ -199,13 +201,13 @@ async def test_connect_may_refuse(base: Any, serve_bare: Any, gate: Gate) -> Non
             async def connect(self) -> None:
                 await self.close(4001)
 
-    client = await serve_bare(App, connect=False)
-    assert await client.closed() == 4001
-    await client.disconnect(4001)
+    async with Client(App.as_asgi()) as client:
+        client.feed(CONNECT)
+        await client.expect_closed(4001)
     assert gate.log == [("disconnect", 4001)]
 
 
-async def test_a_consumer_may_accept_later(base: Any, serve_bare: Any, layer: Any) -> None:
+async def test_a_consumer_may_accept_later(base: Any, layer: Any) -> None:
     """connect() need not accept: a channel-layer handler may."""
 
     class App(base):
@@ -230,11 +232,12 @@ async def test_a_consumer_may_accept_later(base: Any, serve_bare: Any, layer: An
 
         def on_x(self) -> None: ...
 
-    client = await serve_bare(App, connect=False)
-    await until(lambda: layer.groups, "the group")
-    await layer.group_send("late", {"type": "late"})
-    assert (await client.event())["type"] == "websocket.accept"
-    assert (await client.ask("x"))["status"] == 204
+    async with RouterClient(App.as_asgi()) as client:
+        client.feed(CONNECT)
+        await until(lambda: layer.groups)
+        await layer.group_send("late", {"type": "late"})
+        assert (await client.receive())["type"] == "websocket.accept"
+        assert (await client.ask("x"))["status"] == 204
 
 
 async def test_an_exception_of_connect_ends_the_application(base: Any, serve_bare: Any) -> None:
@@ -255,7 +258,7 @@ async def test_an_exception_of_connect_ends_the_application(base: Any, serve_bar
 
     client = await serve_bare(App)
     with pytest.raises(LookupError, match="connect"):
-        await soon(client.task)
+        await client.ended()
 
 
 # Reading ahead.
@@ -272,16 +275,16 @@ async def test_up_to_max_pending_requests_wait(base: Any, serve_bare: Any, gate:
     await gate.until_reached()
     for number in range(2):
         client.request("echo", payload=number)
-    await client.ping()
+    await client.expect_silence()
     client.request("echo", payload=2)
-    client.send({"route": "PING", "uuid": "late"})
+    client.send(route="PING", uuid="late")
     client.request("echo", payload=3)
-    await settle()
-    # connect, wait, two, PING, one more: now three wait.
-    assert len(client.taken) == 6
-    assert client.outgoing.empty()
+    await settled()
+    # After connect, wait, two, PING and one more three wait: the last two are not read.
+    assert client.unread == 2
+    assert not client.unheard
     gate.release()
-    got = [await client.receive() for _ in range(6)]
+    got = [await client.receive_json() for _ in range(6)]
     assert {"route": "PONG", "uuid": "late"} in got
     assert [each["payload"] for each in got if "payload" in each] == ["waited", 0, 1, 2, 3]
 
@@ -299,11 +302,11 @@ async def test_as_a_stream_ping_waits_behind_max_pending_requests_too(
     await gate.until_reached()
     for number in range(2):
         client.request("echo", payload=number)
-    client.send({"route": "PING", "uuid": "late"})
-    await settle()
-    assert client.outgoing.empty()
+    client.send(route="PING", uuid="late")
+    await settled()
+    assert not client.unheard
     gate.release()
-    got = [await client.receive() for _ in range(4)]
+    got = [await client.receive_json() for _ in range(4)]
     assert {"route": "PONG", "uuid": "late"} in got
 
 
@@ -323,10 +326,10 @@ async def test_requests_of_a_connection_are_handled_in_order(
     client.request("wait")
     client.request("echo", payload="next")
     await gate.until_reached()
-    await client.ping()
+    await client.expect_silence()
     assert gate.log == []
     gate.release()
-    assert [(await client.receive())["payload"] for _ in range(2)] == ["waited", "next"]
+    assert [(await client.receive_json())["payload"] for _ in range(2)] == ["waited", "next"]
     assert gate.log == ["waited", "next"]
 
 
@@ -347,17 +350,17 @@ async def test_an_async_consumer_may_handle_several_at_once(serve: Any) -> None:
     client = await serve(App)
     for number in range(4):
         client.request("wait", payload=number)
-    await client.ping()
-    await until(lambda: len(running) >= 3, "three handlers")
-    await settle()
+    await client.expect_silence()
+    await until(lambda: len(running) >= 3)
+    await settled()
     assert running == [0, 1, 2]
     gates[1].set()
-    assert (await client.receive())["payload"] == 1
-    await until(lambda: len(running) >= 4, "the fourth handler")
+    assert (await client.receive_json())["payload"] == 1
+    await until(lambda: len(running) >= 4)
     assert running == [0, 1, 2, 3]
     for number in (3, 0, 2):
         gates[number].set()
-        assert (await client.receive())["payload"] == number
+        assert (await client.receive_json())["payload"] == number
 
 
 def hears(base: Any, gate: Gate, *, coroutine: bool | None = None) -> Any:
@@ -392,10 +395,10 @@ async def test_async_channel_layer_handlers_run_beside_a_request(
     client.request("wait")
     await gate.until_reached()
     await layer.group_send("news", {"type": "news"})
-    assert (await client.receive())["route"] == "news"
+    assert (await client.receive_json())["route"] == "news"
     assert gate.log == ["news"]
     gate.release()
-    assert (await client.receive())["payload"] == "waited"
+    assert (await client.receive_json())["payload"] == "waited"
 
 
 @pytest.mark.parametrize("coroutine", [False, True])
@@ -417,11 +420,11 @@ async def test_sync_channel_layer_handlers_take_turns_with_requests(
     client.request("wait")
     await gate.until_reached()
     await layer.group_send("news", {"type": "news"})
-    await settle()
-    await client.ping()
+    await settled()
+    await client.expect_silence()
     assert gate.log == []
     gate.release()
-    got = [await client.receive() for _ in range(2)]
+    got = [await client.receive_json() for _ in range(2)]
     assert {each["route"] for each in got} == {"wait", "news"}
     assert gate.log == ["waited", "news"]
 
@@ -431,33 +434,34 @@ async def test_sync_channel_layer_handlers_take_turns_with_requests(
 
 @pytest.mark.parametrize("coroutine", [False, True])
 async def test_disconnect_ends_running_handlers_and_drops_waiting_requests(
-    base: Any, serve: Any, gate: Gate, caplog: Any, coroutine: bool
+    base: Any, serve: Any, gate: Gate, coroutine: bool
 ) -> None:
     """Coroutines are cancelled, plain functions waited for; then disconnect(code) is called."""
     client = await serve(gated(base, gate, coroutine=coroutine))
     client.request("wait")
     client.request("echo", payload="dropped")
     await gate.until_reached()
-    await client.ping()
-    client.hang_up(1001)
+    await client.expect_silence()
+    client.disconnect(1001)
     if coroutine:
-        await soon(client.task)
+        await client.ended()
         assert gate.log == ["cancelled", ("disconnect", 1001)]
     else:
-        await settle()
+        await settled()
         assert gate.log == []
         gate.release()
-        await soon(client.task)
+        await client.ended()
         assert gate.log == ["waited", ("disconnect", 1001)]
-    assert client.leftovers() == []
+    assert not client.unheard
     # A client that leaves is no failure of the handler.
-    assert not caplog.records
+    assert not client.log.records
 
 
 async def test_disconnect_ends_an_idle_connection(base: Any, serve: Any, gate: Gate) -> None:
     """A consumer that was never asked anything learns of the end."""
     client = await serve(gated(base, gate))
-    await client.disconnect(3000)
+    client.disconnect(3000)
+    await client.ended()
     assert gate.log == [("disconnect", 3000)]
 
 
@@ -470,10 +474,10 @@ async def test_steps_after_the_end_do_not_run(base: Any, serve: Any, gate: Gate)
     client = await serve(App)
     client.request("echo", payload="dropped")
     await gate.until_reached()
-    client.hang_up(1001)
-    await settle()
+    client.disconnect(1001)
+    await settled()
     gate.release()
-    await soon(client.task)
+    await client.ended()
     assert gate.log == [("disconnect", 1001)]
 
 
@@ -496,13 +500,14 @@ async def test_a_handler_that_swallows_its_cancellation_is_not_answered(
     client.request("stubborn")
     client.request("stubborn")
     await gate.until_reached()
-    await client.disconnect(1001)
+    client.disconnect(1001)
+    await client.ended()
     assert gate.log == ["swallowed", ("disconnect", 1001)]
-    assert client.leftovers() == []
+    assert not client.unheard
 
 
 async def test_a_handler_that_fails_while_it_is_cancelled_is_logged(
-    base: Any, serve: Any, gate: Gate, caplog: Any
+    base: Any, serve: Any, gate: Gate
 ) -> None:
     """An exception in cleaning up is not lost, though nobody is there to be answered."""
 
@@ -516,10 +521,11 @@ async def test_a_handler_that_fails_while_it_is_cancelled_is_logged(
     client = await serve(App)
     client.request("wait")
     await gate.until_reached()
-    await client.disconnect(1001)
+    client.disconnect(1001)
+    await client.ended()
     assert gate.log == [("disconnect", 1001)]
-    assert "LookupError: cleaning up" in caplog.text
-    assert client.leftovers() == []
+    assert "LookupError: cleaning up" in client.log.format(client.log.expect("failed"))
+    assert not client.unheard
 
 
 async def test_a_coroutine_made_after_the_end_does_not_run_on(serve: Any, gate: Gate) -> None:
@@ -536,10 +542,10 @@ async def test_a_coroutine_made_after_the_end_does_not_run_on(serve: Any, gate: 
     client = await serve(App)
     client.request("wait")
     await gate.until_reached()
-    client.hang_up(1001)
-    await settle()
+    client.disconnect(1001)
+    await settled()
     gate.release()
-    await soon(client.task)
+    await client.ended()
     assert gate.log == [("disconnect", 1001)]
 
 
@@ -548,13 +554,13 @@ async def test_disconnect_ends_an_answer_that_nobody_reads(
 ) -> None:
     """A server that takes nothing does not hold up the end."""
     client = await serve_bare(gated(base, gate))
-    client.writable.clear()
-    sends = client.sends
+    client.hook = lambda message: asyncio.Event().wait()
     client.request("echo", payload="unread")
-    await until(lambda: client.sends > sends, "the answer")
-    await client.disconnect(1001)
+    await until(lambda: client.unheard)
+    client.disconnect(1001)
+    await client.ended()
     assert gate.log == ["unread", ("disconnect", 1001)]
-    assert client.leftovers() == []
+    assert client.unheard == 1
 
 
 async def test_groups_are_joined_and_left(base: Any, serve: Any, layer: Any) -> None:
@@ -565,7 +571,8 @@ async def test_groups_are_joined_and_left(base: Any, serve: Any, layer: Any) -> 
 
     client = await serve(App)
     assert set(layer.groups) == {"a", "b"}
-    await client.disconnect()
+    client.disconnect()
+    await client.ended()
     assert not layer.groups
 
 
@@ -596,16 +603,17 @@ async def test_a_handler_that_closes_gets_no_answer_sent(base: Any, serve: Any, 
     client.request("close")
     await gate.until_reached()
     client.request("echo", payload="waiting")
-    await client.ping()
+    await client.expect_silence()
     gate.release()
-    assert await client.closed() == 4000
+    message = await client.receive()
+    assert (message["type"], message["code"]) == ("websocket.close", 4000)
     client.request("echo", payload="too late")
-    client.send({"route": "PING"})
-    await settle()
-    if not client.task.done():  # a demultiplexer without streams closes and ends
-        await client.disconnect(4000)
+    client.send(route="PING")
+    await settled()
+    client.disconnect(4000)
+    await client.ended()
     assert gate.log == [("disconnect", 4000)]
-    assert [each["type"] for each in client.leftovers()] in ([], ["websocket.close"])
+    assert not client.unheard
 
 
 async def test_a_handler_may_wait_after_its_close(base: Any, serve_bare: Any, gate: Gate) -> None:
@@ -641,12 +649,12 @@ async def test_a_handler_may_wait_after_its_close(base: Any, serve_bare: Any, ga
     await gate.until_reached()
     client.request("echo", payload="dropped")
     client.request("echo", payload="unread")
-    await settle()
+    await settled()
     gate.release()
-    assert await client.closed() == 4000
-    await client.disconnect(4000)
+    await client.expect_closed(4000)
+    await client.ended()
     assert gate.log == ["cancelled", ("disconnect", 4000)]
-    assert client.leftovers() == []
+    assert not client.unheard
 
 
 # Other ends.
@@ -661,12 +669,12 @@ async def test_cancelling_the_application_leaves_nothing(
     client.request("wait")
     await gate.until_reached()
     client.task.cancel()
-    await settle()
+    await settled()
     if not coroutine:
         assert not client.task.done()
         gate.release()
     with pytest.raises(asyncio.CancelledError):
-        await soon(client.task)
+        await client.ended()
     assert gate.log == ["waited" if not coroutine else "cancelled"]
 
 
@@ -684,12 +692,12 @@ async def test_cancelling_twice_cancels_handlers_again(serve_bare: Any, gate: Ga
     client = await serve_bare(App)
     client.request("wait")
     await gate.until_reached()
-    client.hang_up(1001)
-    await until(lambda: gate.log, "the first cancellation")
+    client.disconnect(1001)
+    await until(lambda: gate.log)
     assert gate.log == ["cancelled"]
     client.task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await soon(client.task)
+        await client.ended()
     assert gate.log == ["cancelled", "cancelled"]
 
 
@@ -721,7 +729,7 @@ async def test_an_exception_of_a_channel_layer_handler_ends_the_application(
         await gate.until_reached()
     await layer.send(channel, {"type": "bad"})
     with pytest.raises(LookupError, match="bad"):
-        await soon(client.task)
+        await client.ended()
     assert gate.log == ([] if base._sync else ["cancelled"])
 
 
@@ -745,33 +753,32 @@ async def test_a_cancellation_during_the_end_is_not_lost(
     client.request("wait")
     await gate.until_reached()
     await layer.send(channel, {"type": "bad"})
-    await until(lambda: gate.log == ["bad"], "the handler of the event")
-    await settle()
+    await until(lambda: gate.log == ["bad"])
+    await settled()
     client.task.cancel()
-    await settle()
+    await settled()
     assert not client.task.done()
     gate.release()
     with pytest.raises(asyncio.CancelledError):
-        await soon(client.task)
+        await client.ended()
 
 
-async def test_a_client_that_has_gone_is_no_failure(
-    base: Any, serve_bare: Any, gate: Gate, caplog: Any
-) -> None:
+async def test_a_client_that_has_gone_is_no_failure(base: Any, serve_bare: Any, gate: Gate) -> None:
     """A server's send raises OSError then; the consumer lives to see its disconnect."""
     client = await serve_bare(gated(base, gate))
     client.request("wait")
     client.request("echo", payload="dropped")
     await gate.until_reached()
-    await client.ping()
-    sends, client.send_error = client.sends, ConnectionResetError()
+    await client.expect_silence()
+    client.send_error = ConnectionResetError()
     gate.release()
-    await until(lambda: client.sends > sends, "the answer")
-    await settle()
+    await until(lambda: client.unheard)
+    await settled()
     client.request("echo", payload="too late")
-    await client.disconnect(1006)
+    client.disconnect(1006)
+    await client.ended()
     assert gate.log == ["waited", ("disconnect", 1006)]
-    assert not caplog.records
+    assert not client.log.records
 
 
 @pytest.mark.parametrize("message", [{"route": "PING"}, {"route": "echo", "uuid": 1}])
@@ -781,9 +788,9 @@ async def test_another_error_of_the_server_ends_the_application(
     """What the server's send raises reaches the server, wherever it was called."""
     client = await serve_bare(gated(base, gate))
     client.send_error = LookupError("send")
-    client.send(message)
+    client.send(**message)
     with pytest.raises(LookupError, match="send"):
-        await soon(client.task)
+        await client.ended()
 
 
 async def test_an_error_of_the_servers_receive_ends_the_application(base: Any) -> None:
@@ -830,7 +837,7 @@ async def test_an_error_of_the_servers_receive_at_the_end_is_too_late(
         await layer.group_send("news", {"type": "news"})
 
     with pytest.raises(LookupError, match="news"):
-        await soon(App.as_asgi()({"type": "websocket"}, receive, send))
+        await within(App.as_asgi()({"type": "websocket"}, receive, send), "the end")
     layer.groups.clear()  # as in Channels, which leaves them at a disconnect only
     gc.collect()
     assert not caplog.records
@@ -861,11 +868,12 @@ async def test_a_consumer_may_outlive_its_disconnect(base: Any, serve_bare: Any)
                     await super().websocket_disconnect(message)
 
     client = await serve_bare(App)
-    client.hang_up(1001)
-    await until(lambda: codes, "the first disconnect")
-    await settle()
+    client.disconnect(1001)
+    await until(lambda: codes)
+    await settled()
     client.request("x")
-    await client.disconnect(1002)
+    client.disconnect(1002)
+    await client.ended()
     assert codes == [1001, 1002]
 
 
@@ -885,17 +893,17 @@ async def test_other_messages_reach_their_handlers(base: Any, serve_bare: Any) -
 
     client = await serve_bare(App)
     for number in range(2):
-        client.incoming.put_nowait({"type": "app.event", "what": number})
-        assert (await client.receive())["payload"] == number
-    await client.ping()
+        client.feed({"type": "app.event", "what": number})
+        assert (await client.receive_json())["payload"] == number
+    await client.expect_silence()
 
 
 async def test_a_message_without_a_handler_ends_the_application(base: Any, serve_bare: Any) -> None:
     """It raises what Channels raises."""
     client = await serve_bare(base)
-    client.incoming.put_nowait({"type": "app.event"})
+    client.feed({"type": "app.event"})
     with pytest.raises(ValueError, match=r"^No handler for message type app\.event$"):
-        await soon(client.task)
+        await client.ended()
 
 
 async def test_a_connection_works_without_a_channel_layer(
@@ -931,4 +939,4 @@ async def test_a_consumer_may_have_another_channel_layer(
 
     client = await serve(App)
     await get_channel_layer("other").group_send("news", {"type": "news"})
-    assert (await client.receive())["route"] == "news"
+    assert (await client.receive_json())["route"] == "news"

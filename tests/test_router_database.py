@@ -19,6 +19,8 @@ from rest_framework import serializers
 
 from channels_demultiplexer.router import AsyncSocketRouterConsumer, StatusCodes
 
+from .driver import TIMEOUT
+
 pytest_plugins = ["tests.router_fixtures"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -123,9 +125,7 @@ async def test_serializers_and_the_orm_just_work(base: Any, serve: Any) -> None:
     assert (await client.ask("list"))["payload"] == []
 
 
-async def test_what_serializers_and_shortcuts_raise_is_answered(
-    base: Any, serve: Any, caplog: Any
-) -> None:
+async def test_what_serializers_and_shortcuts_raise_is_answered(base: Any, serve: Any) -> None:
     """get_object_or_404 is a 404, is_valid(raise_exception=True) a 400 with its messages."""
     client = await serve(users(base))
     missing = await client.ask("get", {"id": 0})
@@ -136,15 +136,15 @@ async def test_what_serializers_and_shortcuts_raise_is_answered(
     assert invalid["payload"] == {
         "error": "username: This field is required.; email: Enter a valid email address."
     }
-    assert not caplog.records
+    assert not client.log.records
 
 
-async def test_a_model_without_dehydrate_is_a_500(base: Any, serve: Any, caplog: Any) -> None:
+async def test_a_model_without_dehydrate_is_a_500(base: Any, serve: Any) -> None:
     """The log says what is missing."""
     user = await User.objects.acreate(username="ann")
     client = await serve(users(base))
     assert (await client.ask("raw", {"id": user.id}))["status"] == 500
-    assert "add dehydrate" in caplog.text
+    client.log.expect("add dehydrate")
     assert (await client.ask("get", {"id": user.id}))["status"] == 200
 
 
@@ -249,7 +249,7 @@ def age() -> None:
 
 
 async def test_a_broken_connection_is_replaced_by_a_health_check(
-    serve: Any, persistent: None, checked: None, caplog: Any
+    serve: Any, persistent: None, checked: None
 ) -> None:
     """With CONN_HEALTH_CHECKS no request fails."""
     await persist(CONN_HEALTH_CHECKS=True)
@@ -257,18 +257,18 @@ async def test_a_broken_connection_is_replaced_by_a_health_check(
     assert await count(client) == 0
     await cut()
     assert await count(client) == 1
-    assert not caplog.records
+    assert not client.log.records
 
 
 async def test_a_broken_connection_is_replaced_after_an_exception(
-    serve: Any, persistent: None, checked: None, caplog: Any
+    serve: Any, persistent: None, checked: None
 ) -> None:
     """One request fails, and the next one has a new connection."""
     client = await serve(Counter)
     assert await count(client) == 0
     await cut()
     assert [await count(client) for _ in range(3)] == [500, 1, 1]
-    assert len(caplog.records) == 1
+    client.log.expect("failed")
 
 
 async def test_requests_that_arrive_together_start_in_order(serve: Any, persistent: None) -> None:
@@ -289,7 +289,7 @@ async def test_requests_that_arrive_together_start_in_order(serve: Any, persiste
     for number in expected:
         client.request("start", number, payload=number)
     for _ in expected:
-        await client.receive()
+        await client.receive_json()
     assert started == expected
 
 
@@ -308,7 +308,7 @@ async def test_channel_layer_handlers_have_fresh_connections_too(
     client = await serve(App)
     assert await count(client) == 0
     await layer.group_send("news", {"type": "news"})
-    got = await client.receive()
+    got = await client.receive_json()
     assert got["payload"] == 1
 
 
@@ -322,22 +322,22 @@ async def test_the_setting_says_when_connections_are_looked_at(
 
     def block() -> None:
         entered.set()
-        assert let_go.wait(20)
+        assert let_go.wait(TIMEOUT)
 
     client = await serve(Idle)
     blocking = asyncio.create_task(sync_to_async(block)())
-    assert await asyncio.to_thread(entered.wait, 20)
+    assert await asyncio.to_thread(entered.wait, TIMEOUT)
     try:
         client.request("idle")
         if checks == "due":
-            await client.receive()
+            await client.receive_json()
         for _ in range(10):
-            await client.ping()
+            await client.expect_silence()
     finally:
         let_go.set()
         await blocking
     if checks == "always":
-        await client.receive()
+        await client.receive_json()
 
 
 class Idle(AsyncSocketRouterConsumer):
@@ -355,7 +355,8 @@ async def test_the_disconnect_closes_old_connections(serve: Any, persistent: Non
     client = await serve(Counter)
     assert await count(client) == 0
     assert await sync_to_async(lambda: connection.connection)() is not None
-    await client.disconnect()
+    client.disconnect()
+    await client.ended()
     assert await sync_to_async(lambda: connection.connection)() is None
 
 

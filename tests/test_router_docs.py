@@ -11,6 +11,9 @@ from docs.examples import router_migration
 from docs.examples.router import Notes
 from docs.examples.router_serializers import Users
 
+from .children import CONNECT
+from .driver import Client
+
 pytest_plugins = ["tests.router_fixtures"]
 
 
@@ -25,7 +28,9 @@ async def test_the_notes_of_the_topic_page_work(serve: Any) -> None:
         "status": 200,
     }
     client.request("createNote", payload={"text": "buy milk"})
-    got = {each["route"]: each for each in [await client.receive(), await client.receive()]}
+    got = {
+        each["route"]: each for each in [await client.receive_json(), await client.receive_json()]
+    }
     assert got["noteCreated"]["payload"] == "buy milk"
     assert got["createNote"]["payload"] == {"text": "buy milk", "pinned": False}
     assert (await client.ask("createNote", {"text": ""}))["status"] == 409
@@ -71,10 +76,10 @@ async def test_what_connect_assigns_to_user_authenticates(serve_bare: Any) -> No
         router_migration.Authenticated, query_string=b"token-of-ann", user=stranger
     )
     assert (await client.ask("whoAmI"))["payload"] == "ann"
-    refused = await serve_bare(
-        router_migration.Authenticated, connect=False, query_string=b"x", user=stranger
-    )
-    assert await refused.closed() == 4401
+    application = router_migration.Authenticated.as_asgi()
+    async with Client(application, query_string=b"x", user=stranger) as refused:
+        refused.feed(CONNECT)
+        await refused.expect_closed(4401)
 
 
 def asks_user(base: Any, prepare: Any, **attributes: Any) -> Any:
@@ -144,7 +149,9 @@ async def test_the_types_of_the_migration_page_have_their_equals(serve: Any) -> 
     """RouteInfo is Route, SocketResult is Response, and a BaseMessage is pushed."""
     client = await serve(router_migration.Typed)
     client.request("double", payload=2)
-    got = {each["route"]: each for each in [await client.receive(), await client.receive()]}
+    got = {
+        each["route"]: each for each in [await client.receive_json(), await client.receive_json()]
+    }
     assert got["doubled"] == {"route": "doubled", "headers": {}, "payload": 4}
     assert (got["double"]["status"], got["double"]["payload"]) == (201, 4)
 
@@ -162,8 +169,8 @@ async def test_the_messages_of_the_npm_client_are_requests(serve: Any) -> None:
     """The client need not change with the server: its status is ignored, its PING is answered."""
     client = await serve(router_migration.Setter)
     message = {"headers": {}, "uuid": "9b7c", "route": "sayHello", "payload": None, "status": 200}
-    client.send(message)
-    answer = await client.receive()
+    client.send(**message)
+    answer = await client.receive_json()
     assert (answer["uuid"], answer["payload"], answer["status"]) == ("9b7c", "hello", 200)
-    client.send({**message, "route": "PING", "payload": {}})
-    assert (await client.receive())["route"] == "PONG"
+    client.send(**message | {"route": "PING", "payload": {}})
+    assert (await client.receive_json())["route"] == "PONG"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import re
 import sys
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,7 +20,7 @@ from rest_framework import exceptions as drf
 
 from channels_demultiplexer.router import Response, RouteError, StatusCodes
 
-from .router_helpers import raises, returns
+from .routers import raises, returns
 
 pytestmark = pytest.mark.usefixtures("database_checks")
 
@@ -116,7 +117,7 @@ async def test_steps_are_called_by_position_in_their_own_order(base: Any, serve:
     ],
 )
 async def test_a_false_check_ends_the_request(
-    base: Any, serve: Any, caplog: Any, step: str, status: int, error: str
+    base: Any, serve: Any, step: str, status: int, error: str
 ) -> None:
     """What is false is refused, what comes after does not run, and nothing is logged."""
     ran: list[str] = []
@@ -131,7 +132,7 @@ async def test_a_false_check_ends_the_request(
     for false in (False, None, 0, ""):
         assert brief(await client.ask("x", false)) == (status, {"error": error})
     assert not ran
-    assert not caplog.records
+    assert not client.log.records
     assert (await client.ask("x", 1))["status"] == 204
     assert ran == ["h", "x"]
 
@@ -277,22 +278,22 @@ async def test_dataclasses_in_a_collection_have_their_default_values(
     ],
 )
 async def test_a_payload_of_another_type_gets_400(
-    base: Any, serve: Any, caplog: Any, payload_type: Any, payload: Any, error: str
+    base: Any, serve: Any, payload_type: Any, payload: Any, error: str
 ) -> None:
     """The error names the path and what was expected, before any step runs."""
     consumer = returns(base, None, payload_type=payload_type, check_data=lambda payload: 1 / 0)
-    answer = await (await serve(consumer)).ask("x", payload)
-    assert brief(answer) == (400, {"error": error})
-    assert not caplog.records
+    client = await serve(consumer)
+    assert brief(await client.ask("x", payload)) == (400, {"error": error})
+    assert not client.log.records
 
 
 async def test_a_handlers_own_validation_error_of_msgspec_is_a_failure(
-    base: Any, serve: Any, caplog: Any
+    base: Any, serve: Any
 ) -> None:
     """Only the payload's conversion is the client's fault."""
     client = await serve(raises(base, msgspec.ValidationError("Expected `int`")))
     assert brief(await client.ask("x")) == (500, GENERAL)
-    assert len(caplog.records) == 1
+    client.log.expect("failed")
 
 
 # Plain and coroutine functions.
@@ -403,15 +404,13 @@ BAD = [
 ]
 
 
-async def test_any_other_result_is_a_logged_500(base: Any, serve: Any, caplog: Any) -> None:
+async def test_any_other_result_is_a_logged_500(base: Any, serve: Any) -> None:
     """The log has the reason, the client a general message."""
     client = await serve(chooses(base, [result for result, _ in BAD]))
     for number, (_, reason) in enumerate(BAD):
-        caplog.clear()
         assert brief(await client.ask("x", number, uuid="u\n")) == (500, GENERAL)
-        [record] = caplog.records
+        record = client.log.expect(r"App: route 'x' with uuid 'u\\n' failed: ")
         assert (record.name, record.levelname) == ("channels_demultiplexer", "ERROR")
-        assert "App: route 'x' with uuid 'u\\n' failed: " in record.getMessage()
         assert reason in str(record.exc_info[1])
         assert type(record.exc_info[1]).__name__ in record.getMessage()
 
@@ -471,7 +470,7 @@ EXPECTED = [
 ]
 
 
-async def test_an_expected_exception_is_an_answer(base: Any, serve: Any, caplog: Any) -> None:
+async def test_an_expected_exception_is_an_answer(base: Any, serve: Any) -> None:
     """Exceptions with a meaning in HTTP are answered with it, and not logged as errors."""
 
     class App(base):
@@ -488,7 +487,7 @@ async def test_an_expected_exception_is_an_answer(base: Any, serve: Any, caplog:
             expected, headers = payload, exc.headers or {}
         assert brief(answer) == (status, expected)
         assert answer["headers"] == headers
-    assert not caplog.records
+    assert not client.log.records
 
 
 @pytest.mark.parametrize("step", ["check_data", "check_access", "hydrate", "dehydrate"])
@@ -521,9 +520,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("coroutine", [False, True])
-async def test_any_other_exception_is_a_logged_500(
-    base: Any, serve: Any, caplog: Any, coroutine: bool
-) -> None:
+async def test_any_other_exception_is_a_logged_500(base: Any, serve: Any, coroutine: bool) -> None:
     """The log has traceback, route and uuid, the client a general message; all goes on."""
 
     class App(base):
@@ -542,32 +539,28 @@ async def test_any_other_exception_is_a_logged_500(
     client = await serve(App)
     start = f"{App.__module__}.{App.__qualname__}: route 'x' with uuid 'u\\n' failed: "
     for number in range(len(FAILURES)):
-        caplog.clear()
         assert brief(await client.ask("x", number, uuid="u\n")) == (500, GENERAL)
-        [record] = caplog.records
+        record = client.log.expect(f"^{re.escape(start)}")
         assert (record.name, record.levelname) == ("channels_demultiplexer", "ERROR")
-        assert record.getMessage().startswith(start)
-        assert "secret" in caplog.text
-        assert "Traceback" in caplog.text
+        assert "secret" in client.log.format(record)
+        assert "Traceback" in client.log.format(record)
 
 
-async def test_rest_framework_need_not_be_there(
-    base: Any, serve: Any, caplog: Any, monkeypatch: Any
-) -> None:
+async def test_rest_framework_need_not_be_there(base: Any, serve: Any, monkeypatch: Any) -> None:
     """Exceptions are understood without Django REST framework, which is never imported."""
     monkeypatch.delitem(sys.modules, "rest_framework.exceptions")
     client = await serve(raises(base, drf.NotFound()))
     assert brief(await client.ask("x")) == (500, GENERAL)
     assert "rest_framework.exceptions" not in sys.modules
-    assert len(caplog.records) == 1
+    client.log.expect("failed")
 
 
 async def test_stop_consumer_ends_the_application(base: Any, serve_bare: Any) -> None:
     """StopConsumer means in a handler what it means in Channels."""
     client = await serve_bare(raises(base, StopConsumer()))
     client.request("x")
-    await asyncio.wait_for(client.task, 8)
-    assert not client.leftovers()
+    await client.ended()
+    assert not client.unheard
 
 
 # The user.

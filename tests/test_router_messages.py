@@ -25,7 +25,8 @@ from rest_framework.utils.serializer_helpers import ReturnDict, ReturnList
 from channels_demultiplexer.router import Response, StatusCodes
 from channels_demultiplexer.router.messages import encode
 
-from .router_helpers import returns
+from .driver import TIMEOUT
+from .routers import returns
 
 pytest_plugins = ["tests.router_fixtures"]
 
@@ -77,7 +78,7 @@ async def test_absent_headers_are_empty_and_an_absent_payload_is_none(
     client = await serve(App)
     for fields in ({}, {"headers": None}, {"headers": {}, "payload": None}):
         client.request("x", **fields)
-        assert (await client.receive())["headers"] == {}
+        assert (await client.receive_json())["headers"] == {}
     assert seen == [({}, None)] * 6
 
 
@@ -86,8 +87,10 @@ async def test_unknown_keys_are_ignored_and_the_last_of_duplicates_counts(
 ) -> None:
     """A request may say more than the protocol knows."""
     client = await serve(echoes(base))
-    client.put('{"route":"x","route":"echo","uuid":1,"status":500,"x":{},"payload":1,"payload":2}')
-    assert await client.receive() == {
+    client.send_text(
+        '{"route":"x","route":"echo","uuid":1,"status":500,"x":{},"payload":1,"payload":2}'
+    )
+    assert await client.receive_json() == {
         "uuid": 1,
         "route": "echo",
         "headers": {},
@@ -109,13 +112,13 @@ async def test_lone_surrogates_are_json(base: Any, serve: Any) -> None:
     """What browsers write survives the way in and out, in payload, uuid, headers and route."""
     client = await serve(echoes(base))
     text = r'{"route":"echo","uuid":"\ud800","payload":["\udfff",null,1.5],"headers":{"\ud801":1}}'
-    client.put(text)
-    answer = await client.receive()
+    client.send_text(text)
+    answer = await client.receive_json()
     assert answer["uuid"] == "\ud800"
     assert answer["payload"] == ["\udfff", None, 1.5]
     assert answer["headers"] == {"\ud801": 1}
-    client.put(r'{"route":"\ud800","uuid":1}')
-    assert (await client.receive())["route"] == "\ud800"
+    client.send_text(r'{"route":"\ud800","uuid":1}')
+    assert (await client.receive_json())["route"] == "\ud800"
 
 
 ROUTE, UUID_ERROR = "route must be a string", "uuid must be an integer or a string"
@@ -154,8 +157,8 @@ async def test_a_malformed_request_gets_400(base: Any, serve: Any) -> None:
     """The answer has route and uuid where they were usable, and the connection lives on."""
     client = await serve(echoes(base))
     for text, route, uuid, error in MALFORMED:
-        client.put(text)
-        answer = await client.receive()
+        client.send_text(text)
+        answer = await client.receive_json()
         assert answer["payload"].pop("error").startswith(error), text[:100]
         expected = {"uuid": uuid, "route": route, "headers": {}, "payload": {}, "status": 400}
         assert answer == expected
@@ -165,8 +168,8 @@ async def test_a_malformed_request_gets_400(base: Any, serve: Any) -> None:
 async def test_a_binary_message_gets_400(base: Any, serve: Any) -> None:
     """Requests are text messages."""
     client = await serve(echoes(base))
-    client.put(bytes=b'{"route":"echo","uuid":1}')
-    assert await client.receive() == {
+    client.send_bytes(b'{"route":"echo","uuid":1}')
+    assert await client.receive_json() == {
         "uuid": None,
         "route": None,
         "headers": {},
@@ -194,15 +197,15 @@ async def test_ping_is_answered_with_its_uuid(base: Any, serve: Any) -> None:
     """A PONG has whatever JSON the PING had for a uuid."""
     client = await serve(echoes(base))
     for uuid in ("a", "", 1, 0, 1.5, None, True, [], {"a": [None]}, 2**70, "\ud800"):
-        client.send({"route": "PING", "uuid": uuid, "headers": 3, "payload": {}})
-        assert await client.receive() == {"route": "PONG", "uuid": uuid}
+        client.send(route="PING", uuid=uuid, headers=3, payload={})
+        assert await client.receive_json() == {"route": "PONG", "uuid": uuid}
 
 
 async def test_a_ping_without_a_uuid_gets_a_pong_without_one(base: Any, serve: Any) -> None:
     """No uuid comes back where none came."""
     client = await serve(echoes(base))
-    client.put('{"route":"PING"}')
-    assert await client.receive() == {"route": "PONG"}
+    client.send_text('{"route":"PING"}')
+    assert await client.receive_json() == {"route": "PONG"}
 
 
 async def test_what_needs_no_handler_is_answered_while_one_runs(base: Any, serve: Any) -> None:
@@ -214,19 +217,19 @@ async def test_what_needs_no_handler_is_answered_while_one_runs(base: Any, serve
 
         def on_block(self) -> None:
             running.set()
-            assert release.wait(8)
+            assert release.wait(TIMEOUT)
 
     client = await serve(App)
     client.request("block", uuid="blocked")
-    await asyncio.to_thread(running.wait, 8)
+    assert await asyncio.to_thread(running.wait, TIMEOUT)
     try:
-        await client.ping()
+        await client.expect_silence()
         assert (await client.ask("nope"))["status"] == 404
-        client.put("x")
-        assert (await client.receive())["status"] == 400
+        client.send_text("x")
+        assert (await client.receive_json())["status"] == 400
     finally:
         release.set()
-    assert (await client.receive())["uuid"] == "blocked"
+    assert (await client.receive_json())["uuid"] == "blocked"
 
 
 # What JSON can hold.
@@ -334,7 +337,7 @@ def deep() -> list[Any]:
     ],
 )
 async def test_what_cannot_be_encoded_is_a_500_for_that_request(
-    base: Any, serve: Any, caplog: Any, value: Any, reason: str
+    base: Any, serve: Any, value: Any, reason: str
 ) -> None:
     """The log says what to do, the client gets a general message, the connection lives on."""
     client = await serve(returns(base, {"payload": value, "status": 201}))
@@ -345,20 +348,20 @@ async def test_what_cannot_be_encoded_is_a_500_for_that_request(
         "payload": {"error": "Internal Server Error"},
         "status": 500,
     }
-    [record] = caplog.records
+    record = client.log.expect(
+        r"the answer of route 'x' with uuid 'u\\n' is not JSON, add dehydrate"
+    )
     assert record.name == "channels_demultiplexer"
-    assert "the answer of route 'x' with uuid 'u\\n' is not JSON, add dehydrate" in caplog.text
     with pytest.raises(TypeError, match=reason):
         encode(value)
-    await client.ping()
+    await client.expect_silence()
 
 
-async def test_what_is_nested_too_deeply_is_a_500(base: Any, serve: Any, caplog: Any) -> None:
+async def test_what_is_nested_too_deeply_is_a_500(base: Any, serve: Any) -> None:
     """No answer can exhaust the stack."""
     client = await serve(returns(base, {"payload": deep()}))
     assert (await client.ask("x"))["status"] == 500
-    assert "nested this deeply cannot be encoded" in caplog.records[0].getMessage()
-    caplog.clear()
+    client.log.expect("nested this deeply cannot be encoded")
 
 
 def test_encoded_text_is_compact_json() -> None:
@@ -418,13 +421,13 @@ async def test_a_push_has_exactly_three_keys(base: Any, serve: Any, layer: Any) 
 
     client = await serve(App)
     await layer.group_send("news", {"type": "news", "what": {"at": AT}, "headers": None})
-    assert await client.receive() == {
+    assert await client.receive_json() == {
         "route": "news",
         "headers": {},
         "payload": {"at": "2024-02-03T04:05:06.000007Z"},
     }
     await layer.group_send("news", {"type": "news", "what": None, "headers": {"a": 1}})
-    assert await client.receive() == {"route": "news", "headers": {"a": 1}, "payload": None}
+    assert await client.receive_json() == {"route": "news", "headers": {"a": 1}, "payload": None}
 
 
 def contains_itself(*others: Any) -> list[Any]:
@@ -492,4 +495,4 @@ async def test_a_status_goes_out_as_a_number(base: Any, serve: Any, status: int)
     """A status is written as a plain integer."""
     client = await serve(returns(base, {"status": status}))
     client.request("x")
-    assert (await client.text()).endswith('"status":201}')
+    assert (await client.receive_text()).endswith('"status":201}')

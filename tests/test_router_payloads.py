@@ -11,7 +11,7 @@ import pytest
 
 from channels_demultiplexer.router.payloads import PayloadError, convert
 
-from .router_helpers import returns
+from .routers import returns
 
 pytest_plugins = ["tests.router_fixtures"]
 

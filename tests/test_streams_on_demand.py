@@ -51,7 +51,7 @@ async def told(client: Client, name: str, **fields: Any) -> dict[str, Any]:
     """Open the stream `name` of a `Tell`, and return what it tells of its scope."""
     client.open(name, **fields)
     await client.expect_opened(name)
-    frame = json.loads(await client.receive_text())
+    frame = await client.receive_json()
     assert frame["stream"] == name
     telling: dict[str, Any] = frame["payload"]
     assert telling["stream"] == name
@@ -243,7 +243,7 @@ async def test_router_behind_middleware_under_a_fixed_name(lazy: bool) -> None:
         if lazy:
             telling = await told(client, "one")
         else:
-            telling = json.loads(await client.receive_text())["payload"]
+            telling = (await client.receive_json())["payload"]
         assert telling["rest"] == ""
 
 
@@ -462,7 +462,7 @@ async def test_mounting_leaves_the_patterns_alone() -> None:
     )
     application = URLRouter(urlpatterns)
     async with serving(application, path="/api/2/") as client:
-        assert json.loads(await client.receive_text())["kwargs"] == {"n": 2}
+        assert (await client.receive_json())["kwargs"] == {"n": 2}
     async with serving(mounted(urlpatterns)) as client:
         await told(client, "api/1/")
 
@@ -552,7 +552,7 @@ async def test_labels_tell_streams_to_one_place_apart() -> None:
 async def test_declared_name_with_a_label() -> None:
     """A fixed name is what it was declared as, even where it reads as a query or label."""
     async with connected({"a#b": Tell}) as client:
-        assert json.loads(await client.receive_text())["payload"]["stream"] == "a#b"
+        assert (await client.receive_json())["payload"]["stream"] == "a#b"
         client.open("a#c")
         await client.expect_error(404, "a#c")
 
@@ -560,7 +560,7 @@ async def test_declared_name_with_a_label() -> None:
 async def test_label_of_the_default_query_is_the_sockets() -> None:
     """An eager stream has the socket's own query."""
     async with connected({"a": Tell}) as client:
-        assert json.loads(await client.receive_text())["payload"]["query"] == "of=socket"
+        assert (await client.receive_json())["payload"]["query"] == "of=socket"
 
 
 # Opening and closing.
