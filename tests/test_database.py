@@ -40,7 +40,7 @@ from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.routing import Routes
 
 from .databases import Step, as_stream, connection_of, database, found_by, look, own_socket, query
-from .driver import Client
+from .driver import TIMEOUT, Client
 
 ALIAS = "tested"
 
@@ -228,7 +228,7 @@ async def test_connections_of_other_threads_change_nothing(tmp_path: Path, age: 
     def hold() -> None:
         query(ALIAS)
         opened.set()
-        release.wait(20)
+        release.wait(TIMEOUT)
         closed.append(connections[ALIAS].connection is None)
         connections[ALIAS].close()
 
@@ -237,7 +237,7 @@ async def test_connections_of_other_threads_change_nothing(tmp_path: Path, age: 
         release.clear()
         async with database(ALIAS, CONN_MAX_AGE=age, NAME=str(tmp_path / "db")):
             holding = asyncio.create_task(asyncio.to_thread(hold))
-            await asyncio.to_thread(opened.wait, 20)
+            await asyncio.to_thread(opened.wait, TIMEOUT)
             found = await found_by(application, streams, [ask, nothing])
             release.set()
             await holding
@@ -368,7 +368,7 @@ class Blocking(WebsocketConsumer):
 
     def receive(self, **kwargs: Any) -> None:
         self.entered.set()
-        assert self.let_go.wait(20)
+        assert self.let_go.wait(TIMEOUT)
         self.send("let go")
 
 
@@ -394,7 +394,7 @@ async def beside_a_blocked_consumer(late: str = "", **declared: Any) -> AsyncIte
         try:
             await client.connect()
             client.data("sync", None)
-            assert await asyncio.to_thread(entered.wait, 20)
+            assert await asyncio.to_thread(entered.wait, TIMEOUT)
             yield client
         finally:
             let_go.set()
@@ -444,12 +444,12 @@ async def test_a_connection_of_another_thread_holds_up_nobody(tmp_path: Path) ->
     def hold() -> None:
         query(ALIAS)
         opened.set()
-        assert let_go.wait(20)
+        assert let_go.wait(TIMEOUT)
         connections[ALIAS].close()
 
     async with database(ALIAS, CONN_MAX_AGE=0, NAME=str(tmp_path / "db")):
         holding = asyncio.create_task(asyncio.to_thread(hold))
-        assert await asyncio.to_thread(opened.wait, 20)
+        assert await asyncio.to_thread(opened.wait, TIMEOUT)
         async with beside_a_blocked_consumer(consumer_classes={"echo": Echo}) as client:
             await expect_echo(client, "at once")
         let_go.set()

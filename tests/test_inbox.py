@@ -13,6 +13,8 @@ import pytest_asyncio
 from channels_demultiplexer.inbox import Inbox, Space
 from channels_demultiplexer.routing import Message
 
+from .driver import settled
+
 CONNECT = {"type": "websocket.connect"}
 DISCONNECT = {"type": "websocket.disconnect", "code": 1000, "reason": ""}
 
@@ -75,8 +77,7 @@ def taken(inbox: Inbox) -> list[Message]:
 
 async def ended(call: asyncio.Task[Any]) -> bool:
     """Say whether `call` has ended once the loop has run."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settled()
     return call.done()
 
 

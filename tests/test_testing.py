@@ -14,6 +14,8 @@ from channels_demultiplexer import testing
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.testing import DemultiplexerCommunicator
 
+from .driver import settled, until
+
 
 class Echo(AsyncWebsocketConsumer):
     """Echoes; selects the first subprotocol; does as told by some texts."""
@@ -322,8 +324,7 @@ async def test_crash_of_the_application_is_raised_where_one_waits():
 async def waiting(awaitable):
     """Return a task that waits, for longer than anything takes that waits for no time."""
     task = asyncio.ensure_future(awaitable)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await settled()
     assert not task.done()
     return task
 
@@ -384,8 +385,7 @@ async def test_two_waits_at_once():
     await first.connect()
     await second.connect()
     waits = [asyncio.create_task(each.receive_from()) for each in (first, second)]
-    while not socket._turn._waiters:  # noqa: ASYNC110 - until the second waits for the first
-        await asyncio.sleep(0)
+    await until(lambda: socket._turn._waiters)  # the second for the first
     await second.send_to(text_data="2")
     assert await waits[1] == "2"
     await first.send_to(text_data="1")
