@@ -7,7 +7,6 @@ import email.message
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -77,8 +76,8 @@ def test_installed(distribution: Distribution, tmp_path: Path) -> None:
 
 def test_the_source_distribution_tests_itself(distribution: Distribution, tmp_path: Path) -> None:
     """What is unpacked from the source distribution has all that its tests need, and they run."""
-    with tarfile.open(distribution.sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    # Python's own needs an argument from 3.12 on which the 3.11 of Debian 12 does not know.
+    subprocess.run(["tar", "-xzf", distribution.sdist, "-C", tmp_path], check=True)
     [source] = tmp_path.iterdir()
     ignored = {"__pycache__", "_build", "node_modules", ".mypy_cache"}
     for folder in "benchmarks", "docs", "example", "tests":
