@@ -222,11 +222,13 @@ class Inbox:
         """
         Return a future of what `receive` returns, which costs its caller no task.
 
-        Cancelled before it is done, it loses no message.
+        Cancelled, or given a result, before it is done, it loses no message.
         """
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         message = self._next()
         if message is None:
+            while self._waiters and self._waiters[0].done():
+                del self._waiters[0]
             self._waiters.append(future)
             self._space.wake()  # as in receive()
         else:

@@ -33,7 +33,9 @@ async def open_channel(consumer: Any) -> Receive:
 
 
 async def dispatch_from(
-    receivers: Sequence[Receive], dispatch: Callable[[Message], Awaitable[None]]
+    receivers: Sequence[Receive],
+    dispatch: Callable[[Message], Awaitable[None]],
+    first: Callable[[], asyncio.Future[Any]] | None = None,
 ) -> NoReturn:
     """
     Dispatch what the receivers return, one message after another, until something raises.
@@ -46,45 +48,54 @@ async def dispatch_from(
     is lost with the consumer in both; an exception of which the same is true is logged.
 
     Args:
-        receivers: each is called without arguments. One that returns a future instead of a
-            coroutine costs no task; the future is cancelled at the end.
+        receivers: each is called without arguments.
         dispatch: awaited with each message.
+        first: a receiver before the others that costs no task, as it returns a future. That is
+            done by None where another receiver has something, and cancelled at the end.
 
     Raises:
         BaseException: what a receiver or `dispatch` raises.
         asyncio.CancelledError: if cancelled, at the end too: it goes on waiting until then.
     """
     # Each receiver sets it when done: asyncio.wait() would ask all of them at every message. No
-    # Event, whose empty queue is much of what a stream costs in memory (`memory-one-layer`).
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
+    # Event, whose empty queue is much of what a stream costs in memory (`memory-one-layer`). It is
+    # the first receiver's own future where there is one: another would cost a turn of the loop.
+    wait = first or asyncio.get_running_loop().create_future
+    ready = wait()
     calls: list[asyncio.Future[Message]] = []
 
     def wake(_: object) -> None:
         if not ready.done():
             ready.set_result(None)
 
-    def call(receive: Receive) -> asyncio.Future[Message]:
-        future = asyncio.ensure_future(receive())
-        future.add_done_callback(wake)
-        return future
-
     try:
         for receive in receivers:
-            calls.append(call(receive))
+            calls.append(_call(receive, wake))
         while True:
-            await ready
-            ready = loop.create_future()
+            if ready.done():
+                # Others get their turn, however many messages wait.
+                await asyncio.sleep(0)
+            message = await ready
+            if message is not None:
+                await dispatch(message)
+            ready = wait()
             for index, receive in enumerate(receivers):
                 if calls[index].done():
                     await dispatch(calls[index].result())
-                    calls[index] = call(receive)
+                    calls[index] = _call(receive, wake)
     except BaseException as exc:
+        ready.cancel()
         try:
             await finish(lambda: calls, cancel_all)
         finally:
             _log_others(calls, exc)
         raise
+
+
+def _call(receive: Receive, done: Callable[[object], None]) -> asyncio.Future[Message]:
+    future = asyncio.ensure_future(receive())
+    future.add_done_callback(done)
+    return future
 
 
 def _log_others(calls: Iterable[asyncio.Future[Message]], ending: BaseException) -> None:

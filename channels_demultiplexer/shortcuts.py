@@ -127,20 +127,21 @@ async def _call(consumer: Any, scope: Scope, receive: Receive, send: Send) -> No
     """Do what Channels' `__call__` does, with a pump that makes no task for a stream's messages."""
     consumer.scope = scope
     consumer.channel_layer = channels.consumer.get_channel_layer(consumer.channel_layer_alias)
+    receivers = [receive]
+    first: Any = None
     # Middleware may have put its own in the place of the stream's.
     if getattr(receive, "__func__", None) is Inbox.receive:
-        receive = receive.__self__.receive_future  # type: ignore[attr-defined]
-    receivers = [receive]
+        receivers, first = [], receive.__self__.receive_future  # type: ignore[attr-defined]
     if consumer.channel_layer is not None:
         receivers.append(await open_channel(consumer))
     consumer.base_send = send
     with contextlib.suppress(StopConsumer):
-        if len(receivers) > 1:
-            await dispatch_from(receivers, consumer.dispatch)
+        if receivers:
+            await dispatch_from(receivers, consumer.dispatch, first)
         while True:
-            future = asyncio.ensure_future(receive())
+            # What dispatch_from() does, in less memory.
+            future = first()
             if future.done():
-                # Others get their turn, however many messages wait.
                 await asyncio.sleep(0)
             await consumer.dispatch(await future)
 

@@ -335,6 +335,16 @@ async def test_polling_leaves_nothing(accepted: Inbox) -> None:
     assert futures() <= before + 1
 
 
+async def test_future_with_a_result_of_its_own(accepted: Inbox) -> None:
+    """A future that is done otherwise takes nothing, and is forgotten at the next call."""
+    before = futures()
+    for _ in range(10):
+        accepted.receive_future().set_result(CONNECT)
+    assert futures() - before == 1
+    accepted.put(A)
+    assert accepted.receive_future().result() is A
+
+
 # Test capacity.
 
 

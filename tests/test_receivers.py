@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from channels.utils import await_many_dispatch
 
+from channels_demultiplexer.inbox import Inbox, Space
 from channels_demultiplexer.receivers import dispatch_from
 
 from .driver import settled, until, within
@@ -279,26 +281,117 @@ async def test_a_second_exception_is_logged(caplog: Any) -> None:
     assert "fails_at_the_end" in caplog.text
 
 
-async def test_a_receiver_may_return_a_future() -> None:
-    """Then it has no task; a future that nobody has resolved is cancelled at the end."""
-    futures: list[asyncio.Future[Any]] = []
-    tasks: list[int] = []
+# The first receiver, where it returns futures.
 
-    def receive() -> asyncio.Future[Any]:
-        futures.append(asyncio.get_running_loop().create_future())
-        return futures[-1]
+
+class Futures:
+    """A first receiver, and what it has returned."""
+
+    def __init__(self) -> None:
+        self.made: list[asyncio.Future[Any]] = []
+
+    def __call__(self) -> asyncio.Future[Any]:
+        self.made.append(asyncio.get_running_loop().create_future())
+        return self.made[-1]
+
+
+async def test_a_first_receiver_costs_neither_task_nor_turn() -> None:
+    """What it has is dispatched at the next turn of the loop, and only others have tasks."""
+    first, source = Futures(), Source()
+    got: list[Any] = []
 
     async def dispatch(message: Any) -> None:
-        tasks.append(len(asyncio.all_tasks()))
-        if message == "b":
+        got.append((message, len(asyncio.all_tasks())))
+        if message == "a2":
             raise Stop
 
-    task = asyncio.create_task(dispatch_from([receive, receive], dispatch))
+    task = asyncio.create_task(dispatch_from([source], dispatch, first))
     await settled()
-    futures[0].set_result("a")
-    await settled()
-    futures[1].set_result("b")
+    first.made[0].set_result("a1")
+    await asyncio.sleep(0)
+    assert got == [("a1", 3)]  # the test's, the one that dispatches, and the source's
+    first.made[1].set_result("a2")
     with pytest.raises(Stop):
         await within(task, "the end")
-    assert tasks == [2, 2]  # the test's and the one that dispatches
-    assert [each.cancelled() for each in futures] == [False, False, True]
+
+
+async def test_a_first_receiver_gives_way_to_another() -> None:
+    """Its future is done by None where another receiver has something, or is cancelled."""
+    first, source = Futures(), Source()
+    got: list[Any] = []
+
+    async def dispatch(message: Any) -> None:
+        got.append(message)
+        if message == "b2":
+            raise Stop
+
+    task = asyncio.create_task(dispatch_from([source], dispatch, first))
+    await settled()
+    source.put("b1")
+    await settled()
+    assert first.made[0].result() is None
+    source.put("b2")
+    with pytest.raises(Stop):
+        await within(task, "the end")
+    assert got == ["b1", "b2"]
+    assert [each.cancelled() for each in first.made] == [False, False, True]
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_no_message_of_an_inbox_is_lost_to_another_receiver(steps: int) -> None:
+    """Whenever it comes beside another receiver's, it is dispatched, and in its order."""
+    inbox, source = Inbox(10, Space(1000)), Source()
+    inbox.accept()
+    got: list[Any] = []
+
+    async def dispatch(message: Any) -> None:
+        got.append(message.get("text", message["type"]))
+        if "websocket.disconnect" in got:
+            raise Stop
+
+    task = asyncio.create_task(dispatch_from([source], dispatch, inbox.receive_future))
+    await settled()
+    source.put({"type": "b", "text": "b"})
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for text in ("a1", "a2"):
+        inbox.put({"type": "websocket.receive", "text": text})
+    await settled()
+    inbox.disconnect({"type": "websocket.disconnect"})
+    with pytest.raises(Stop):
+        await within(task, "the end")
+    assert [text for text in got if text != "b"] == [
+        "websocket.connect",
+        "a1",
+        "a2",
+        "websocket.disconnect",
+    ]
+    assert got.count("b") == 1
+
+
+async def test_a_first_receiver_that_always_has_something_leaves_others_their_time() -> None:
+    """Other tasks run, and other receivers have their turn, between two of its messages."""
+    log: list[str] = []
+
+    def first() -> asyncio.Future[Any]:
+        future = asyncio.get_running_loop().create_future()
+        future.set_result("a")
+        return future
+
+    async def dispatch(message: Any) -> None:
+        log.append(message)
+        if log.count("a") == 4:
+            raise Stop
+
+    async def tick() -> None:
+        while True:
+            log.append("tick")
+            await asyncio.sleep(0)
+
+    ticker = asyncio.create_task(tick())
+    with pytest.raises(Stop):
+        await within(dispatch_from([Source("b")], dispatch, first), "the end")
+    ticker.cancel()
+    assert log.count("b") == 1
+    assert ("a", "a") not in pairwise(each for each in log if each != "b")
+    await asyncio.wait([ticker])
