@@ -123,11 +123,14 @@ def wrong(
     return MalformedFrame(f"{key!a} is {expected}, not {shown(value)}", stream, data=data)
 
 
-def string_of(value: Raw | UnsetType) -> Any:
-    """Return the string that `value` is the text of; `value` itself where it is none."""
-    if value is UNSET or bytes(memoryview(value)[:1]) != b'"':
+def string_of(value: Raw | str | UnsetType) -> Any:
+    """Return the string that `value` is the text of; `value` itself where it is none or is one."""
+    if not isinstance(value, Raw) or bytes(memoryview(value)[:1]) != b'"':
         return value
-    return jsontext.decode(str(value, "utf-8"))
+    try:
+        return _STRING(value)
+    except msgspec.DecodeError:  # a lone surrogate
+        return jsontext.decode(str(value, "utf-8"))
 
 
 def shown(value: Any) -> str:

@@ -345,12 +345,11 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         given = self._given
         try:
             if given is not None and given.matches(content):
-                text = given.text
+                frame = self._options.codec.parse(given.text, given)
             else:
-                text = json.dumps(content)
+                frame = self._options.codec.parse(json.dumps(content))
         except RecursionError:
             raise MalformedFrame("the message is nested too deeply") from None
-        frame = self._options.codec.parse(text)
         await self._take(frame, isinstance(frame, Data) and frame.stream == self._undelivered)
 
     # Frames.

@@ -128,6 +128,13 @@ class Codec:
         self._envelope: Any = msgspec.defstruct("_Control", [*keys, *fields], rename=names)
         self._decode_control = msgspec.json.Decoder(self._envelope).decode
         self._members = jsontext.Members((payload_key, stream_key, text_key, event_key, *FIELDS))
+        # What may be a string that is to be decoded, by its place after the payload.
+        self._strings = {
+            0: stream_key,
+            1: text_key,
+            2: event_key,
+            3 + FIELDS.index("reason"): "reason",
+        }
         self._envelopes: dict[str, Envelope] = {}
         # The parts of the frames that are written, between which names and values are spliced.
         self._stream_part = f"{{{jsontext.encode(stream_key)}:"
@@ -135,24 +142,33 @@ class Codec:
         self._text_part = f",{jsontext.encode(text_key)}:"
         self._event_part = f"{jsontext.encode(event_key)}:"
 
-    def parse(self, text: str) -> Frame:
+    def parse(self, text: str, given: jsontext.Snapshot | None = None) -> Frame:
         """
         Parse a text message.
+
+        Args:
+            text: the message.
+            given: what `decode` has returned for it, if that is as it was.
 
         Raises:
             FrameTooLarge: if the message has more bytes than allowed.
             MalformedFrame: if it is no frame of the protocol.
         """
-        if len(text) > self._surely_small:
-            self.check_size(_size(text))
+        message: str | bytes = text
+        if given is None:
+            if len(text) > self._surely_small:
+                message = self._encoded(text)
+        elif given.has_few_parts and ("\\" in text or not text.isascii()):
+            # Long strings, which msgspec may refuse at their end, or would encode first.
+            return self._frame(self._decode_slowly(text, given), text)
         try:
-            envelope: Any = self._decode(text)
+            envelope: Any = self._decode(message)
         except UnicodeEncodeError:
             raise MalformedFrame("the message is not UTF-8") from None
         except RecursionError:
             raise MalformedFrame("the message is nested too deeply") from None
         except msgspec.DecodeError:
-            return self._frame(self._decode_slowly(text), text)
+            return self._frame(self._decode_slowly(text, given), text)
         stream, payload = envelope.stream, envelope.payload
         if (
             payload is not UNSET
@@ -165,7 +181,7 @@ class Codec:
             # Nearly every message. What _frame() would do too, but faster (the benchmark `hops`).
             return Data(stream, {"type": "websocket.receive", "text": str(payload, "utf-8")})
         if envelope.event is not UNSET:
-            envelope = self._decode_control(text)
+            envelope = self._decode_control(message)
         return self._frame(envelope, text)
 
     def parse_binary(self, data: bytes) -> Data:
@@ -198,12 +214,22 @@ class Codec:
             FrameTooLarge: if the message has more bytes than allowed.
             MalformedFrame: if it is not JSON.
         """
-        self.check_size(_size(text))
+        self._encoded(text)
         try:
             content = jsontext.decode(text)
             return content, jsontext.Snapshot(content, text)
         except (ValueError, RecursionError):
             raise MalformedFrame("the message is not JSON") from None
+
+    def _encoded(self, text: str) -> str | bytes:
+        """Return a message, encoded where it is not ASCII, if it is UTF-8 and not too large."""
+        try:
+            message = text if text.isascii() else text.encode()
+        except UnicodeEncodeError:
+            self.check_size(len(text.encode(errors="replace")))
+            raise MalformedFrame("the message is not UTF-8") from None
+        self.check_size(len(message))
+        return message
 
     def check_size(self, size: int) -> None:
         """
@@ -289,31 +315,33 @@ class Codec:
             f'{self._stream_part}{jsontext.encode(stream)},{self._event_part}"{event}",{fields}}}'
         )
 
-    def _decode_slowly(self, text: str) -> Any:
+    def _decode_slowly(self, text: str, given: jsontext.Snapshot | None) -> Any:
         """
-        Find what there is in a message that msgspec refused as an envelope.
+        Find what there is in a message that msgspec refused as an envelope, or that is decoded.
 
         It refuses lone surrogate escapes, and a field of the wrong type even where a duplicate
         key replaces it, or where it has no meaning, as the stream of a ping.
         """
+        decoded: dict[str, Any] | None = {}
+        if given is not None and not given.has_few_parts:
+            decoded = None
         try:
-            found = self._members.find(text)
+            found = self._members.find(text, decoded)
         except TypeError:
             raise MalformedFrame("a frame is a JSON object") from None
         except (ValueError, RecursionError):
             raise MalformedFrame("the message is not JSON") from None
         payload = found.pop(0)
-        stream, opaque, event, *fields = (UNSET if part is None else Raw(part) for part in found)
-        content = string_of(opaque)
-        if isinstance(content, str):
-            content = jsontext.replace_surrogates(content)
-        return self._envelope(
-            string_of(stream),
-            UNSET if payload is None else payload,
-            content,
-            string_of(event),
-            *fields,
-        )
+        values: list[Any] = [UNSET if part is None else Raw(part) for part in found]
+        # To decode a long string once more costs too much.
+        known: Any = decoded if given is None else given.value
+        for index, key in self._strings.items():
+            value = known.get(key)
+            values[index] = value if isinstance(value, str) else string_of(values[index])
+        stream, opaque, event, *fields = values
+        if isinstance(opaque, str):
+            opaque = jsontext.replace_surrogates(opaque)
+        return self._envelope(stream, UNSET if payload is None else payload, opaque, event, *fields)
 
     def _frame(self, envelope: Any, text: str) -> Frame:
         """Make a frame of an envelope, and say what is wrong with it."""
@@ -382,8 +410,3 @@ class Codec:
 def _text(payload: Raw | str) -> str:
     """Return the JSON text of a payload, which is a str where msgspec refused the envelope."""
     return payload if isinstance(payload, str) else str(payload, "utf-8")
-
-
-def _size(text: str) -> int:
-    """Return the size of `text` in bytes."""
-    return len(text) if text.isascii() else len(text.encode(errors="replace"))

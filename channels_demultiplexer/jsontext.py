@@ -12,7 +12,8 @@ import marshal
 import operator
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -35,19 +36,25 @@ def _refuse_constant(name: str) -> None:
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
 # To find where values end: float() takes integers of any length.
-_SCANNER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=float)
-# What stands between the members of an object: after the last of them is the end of the text.
-_OPENING: Final = re.compile(r"[ \t\n\r]*+\{[ \t\n\r]*+(?:\}(?=[ \t\n\r]*+\Z))?")
-_DIGITS: Final = re.compile("[0-9]++")
+_scan: Final = json.JSONDecoder(  # type: ignore[attr-defined]  # missing in typeshed
+    parse_constant=_refuse_constant, parse_int=float
+).scan_once
+# What white space is looked through by, where there is much of it.
+_LONG: Final = 2048
+_BLANKS: Final = frozenset(" \t\n\r")
+_BLANK: Final = re.compile(r"[ \t\n\r]*+")
+_DIGITS: Final = "0123456789"
+# Makes 0 of digits, and x of all else.
+_SHAPE: Final = bytes(48 if chr(byte) in _DIGITS else 120 for byte in range(256))
+# As many digits int() takes, whatever it is set to.
+_FEW_DIGITS: Final = sys.int_info.str_digits_check_threshold
 # Before the digits of a fraction or an exponent.
 _FRACTION: Final = re.compile(r"(?:[.eE+]|[eE]-)\Z")
-_COLON: Final = re.compile(r"[ \t\n\r]*+:[ \t\n\r]*+")
-_COMMA: Final = re.compile(r"[ \t\n\r]*+(?:,[ \t\n\r]*+|\}(?=[ \t\n\r]*+\Z))")
 _check: Final = msgspec.json.Decoder(msgspec.Raw).decode
 # At most one part in so many characters is few.
 _FEW_PARTS: Final = 256
-# What stands after the parts of an object or array.
-_END: Final = object()
+# So many parts to each list or object are many.
+_MANY_PARTS: Final = 16
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -59,40 +66,46 @@ def decode(text: str) -> Any:
         ValueError: if `text` is not JSON.
         RecursionError: if it is nested too deeply for the parser.
     """
-    try:
-        return _DECODER.decode(text)
-    except json.JSONDecodeError:
-        raise
-    except ValueError:
-        # A constant, or an integer of too many digits for int().
-        return _DECODER.decode(_shorten(text))
+    return _DECODER.decode(text if len(text) < _FEW_DIGITS else _shorten(text))
 
 
 def _shorten(text: str) -> str:
     """Write integers of too many digits for int(), which are valid JSON, as infinite: 1e999."""
     # A function that the decoder called for each integer would cost several times as much.
-    most = sys.get_int_max_str_digits() or len(text)
+    most = sys.get_int_max_str_digits() or len(text) + 1
+    # None of too many digits is between two of these, and it has more on one side or the other.
+    within = [
+        index
+        for index in range(most - 1, len(text), most)
+        if text[index - 99 : index + 1].isdecimal() or text[index : index + 100].isdecimal()
+    ]
+    if not within:
+        return text
+    shape = text.encode("ascii", "replace").translate(_SHAPE)
     parts: list[str] = []
-    done = quotes = 0
-    for index in range(most - 1, len(text), most):  # none of too many digits is between two
-        run = _DIGITS.match(text, index) if index >= done else None
-        if run is None:
+    taken = done = quotes = 0
+    for index in within:
+        if index <= done:
             continue
-        before = text[max(done, index - most) : index]
-        start = index - len(before) + len(before.rstrip("0123456789"))
-        end = run.end()
+        start = shape.rfind(b"x", done, index) + 1
+        end = shape.find(b"x", index)
+        if end < 0:
+            end = len(text)
         if end - start <= most:
             continue
-        between, digits = text[done:start], text[start:end]
-        quotes += between.replace(r"\\", "").replace(r"\"", "").count('"')
-        is_integer = (
-            digits[0] != "0"
-            and not _FRACTION.search(between[-2:])
+        quotes += text.count('"', done, start)
+        if text.find("\\", done, start) >= 0:
+            quotes -= text[done:start].replace(r"\\", "").count(r"\"")
+        if (
+            quotes % 2 == 0
+            and text[start] != "0"
+            and not _FRACTION.search(text[max(done, start - 2) : start])
             and text[end : end + 1] not in (".", "e", "E")
-        )
-        parts += between, "1e999" if is_integer and quotes % 2 == 0 else digits
+        ):
+            parts += text[taken:start], "1e999"
+            taken = end
         done = end
-    return "".join((*parts, text[done:]))
+    return "".join((*parts, text[taken:])) if parts else text
 
 
 def encode(value: str | None) -> str:
@@ -145,12 +158,15 @@ class Members:
         self._decode = msgspec.json.Decoder(
             msgspec.defstruct("_Members", fields, rename=names)
         ).decode
-        # What is concealed of a text could be in these keys too.
         self._all_plain = not any(map(_CONCEALABLE.search, keys))
 
-    def find(self, text: str) -> list[str | None]:
+    def find(self, text: str, decoded: dict[str, Any] | None = None) -> list[str | None]:
         """
         Return the text of the last member of each key, None where there is none.
+
+        Args:
+            text: the JSON text of an object.
+            decoded: gets values that are decoded on the way, by their keys; None if none should be.
 
         Raises:
             ValueError: if `text` is not JSON.
@@ -159,61 +175,79 @@ class Members:
         """
         # With so few commas it is mostly strings, which are decoded faster than they are concealed;
         # all else is decoded more slowly (the benchmark `hostile`).
-        if not self._all_plain or text.count(",") < len(text) // _MOSTLY_STRINGS:
-            return self._walk(text)
-        return [part if part is None else _reveal(part).decode() for part in self._cut(text)]
+        if decoded is not None and text.count(",") < len(text) // _MOSTLY_STRINGS:
+            return self._walk(text, decoded)
+        return self._cut(text) if self._all_plain else self._walk(text, {})
 
-    def _cut(self, text: str) -> list[bytes | None]:
+    def _cut(self, text: str) -> list[str | None]:
+        data = text.encode()
+        # Escapes of surrogates become ones that msgspec takes, lone or not.
+        buffer = bytearray(data.replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\uE"))
         try:
-            found = msgspec.structs.astuple(self._decode(_conceal(text)))
+            found = msgspec.structs.astuple(self._decode(buffer))
         except msgspec.ValidationError:
             raise TypeError("not an object") from None
-        return [None if part is UNSET else bytes(part) for part in found]
+        # What is found are views of the buffer, which now show what is written there.
+        buffer[:] = data
+        return [None if part is UNSET else str(part, "utf-8") for part in found]
 
-    def _walk(self, text: str) -> list[str | None]:
+    def _walk(self, text: str, decoded: dict[str, Any]) -> list[str | None]:
         found: dict[str, str] = {}
-        opening = _OPENING.match(text)
-        if opening is None:
+        index = _skip(text, 0)
+        if text[index : index + 1] != "{":
             raise TypeError("not an object")
-        index = opening.end()
-        while text[index - 1] != "}":
-            if text[index : index + 1] != '"':
-                raise ValueError("not JSON")
-            name, index = _SCANNER.raw_decode(text, index)
-            start = _end(_COLON, text, index)
-            _, index = _SCANNER.raw_decode(text, start)
-            if name in self._keys:
-                found[name] = text[start:index]
-            index = _end(_COMMA, text, index)
+        try:
+            index = _skip(text, index + 1)
+            sign = text[index]
+            if sign == "}":
+                index += 1
+            while sign != "}":
+                if text[index] != '"':
+                    raise ValueError("not JSON")
+                name, index = _scan(text, index)
+                sign, index = _sign(text, index)
+                if sign != ":":
+                    raise ValueError("not JSON")
+                value, end = _scan(text, index)
+                if name in self._keys:
+                    found[name] = text[index:end]
+                    decoded[name] = value
+                sign, index = _sign(text, end)
+                if sign not in ",}":
+                    raise ValueError("not JSON")
+        except (IndexError, StopIteration):
+            raise ValueError("not JSON") from None
+        if _skip(text, index) < len(text):
+            raise ValueError("not JSON")
         return [found.get(key) for key in self._keys]
 
 
-# Escapes that may be lone surrogates become ones that msgspec takes, marked by a byte that is in
-# no UTF-8; so do escaped backslashes, that no other backslash be taken for an escape.
-_CONCEALED: Final = ((b"\\\\", b"\xfe\xfe"), (b"\\ud", b"\xff\\ue"), (b"\\uD", b"\xff\\uE"))
-_CONCEALABLE: Final = re.compile("[\ud000-\ud7ff\U00010000-\U0010ffff]")
-_MOSTLY_STRINGS: Final = 256
+def _sign(text: str, index: int) -> tuple[str, int]:
+    """Return the character after white space, and where the white space after it ends."""
+    if text[index] in _BLANKS:
+        index = _skip(text, index)
+    sign = text[index]
+    index += 1
+    if text[index : index + 1] in _BLANKS:
+        index = _skip(text, index)
+    return sign, index
 
 
-def _conceal(text: str) -> bytes:
-    data = text.encode()
-    for escape, mark in _CONCEALED:
-        data = data.replace(escape, mark)
-    return data
-
-
-def _reveal(data: bytes) -> bytes:
-    for escape, mark in reversed(_CONCEALED):
-        if mark[:1] in data:  # much faster to find than the whole mark
-            data = data.replace(mark, escape)
-    return data
-
-
-def _end(pattern: re.Pattern[str], text: str, index: int) -> int:
-    match = pattern.match(text, index)
-    if match is None:
-        raise ValueError("not JSON")
+def _skip(text: str, index: int) -> int:
+    """Return where white space ends that may begin at an index."""
+    # Much faster than a pattern.
+    while (blank := text[index : index + _LONG].encode("ascii", "replace")).isspace():
+        if b"\v" in blank or b"\f" in blank:
+            break
+        index += len(blank)
+    match = _BLANK.match(text, index)
+    assert match is not None
     return match.end()
+
+
+# Names that others could be taken for, or be taken for others, once their escapes are concealed.
+_CONCEALABLE: Final = re.compile(r"[\\\ud000-\uefff\U00010000-\U0010ffff]")
+_MOSTLY_STRINGS: Final = 256
 
 
 class Snapshot:
@@ -228,16 +262,26 @@ class Snapshot:
         RecursionError: if it is nested too deeply.
     """
 
-    __slots__ = ("_known", "_most", "text")
+    __slots__ = ("_holders", "_known", "_write", "has_few_parts", "text", "value")
 
     def __init__(self, value: Any, text: str) -> None:
         self.text = text
-        # To encode a long string costs more than to decode it, but where there are few parts they
-        # can be compared by identity (the benchmark `hostile-read`).
-        self._most = len(text) // _FEW_PARTS
-        self._known: Any = _parts_of(value, self._most)
-        if self._known is None:
-            self._most = 0
+        self.value = value
+        # To encode a long string costs more than to decode it, and so does a lone surrogate. Parts
+        # are compared by identity where they are few, or else where few lists and objects have
+        # them (the benchmark `hostile-read`).
+        self._holders = _holders(value, len(text) // _FEW_PARTS, sys.maxsize)
+        self.has_few_parts = self._holders is not None
+        self._write = _packed
+        self._known: Any = None
+        if self._holders is None:
+            self._known = _packed(value)
+            if self._known is None:
+                self._holders = _holders(value, _FEW_PARTS, _MANY_PARTS)
+        if self._holders is not None:
+            self._known = (_sizes(*self._holders), [*_parts(*self._holders)])
+        elif self._known is None:
+            self._write = _written
             self._known = _written(value)
 
     def matches(self, value: Any) -> bool:
@@ -250,39 +294,63 @@ class Snapshot:
             TypeError: if the value cannot be written as JSON.
             RecursionError: if it is nested too deeply.
         """
-        if self._most == 0:
-            return bool(_written(value) == self._known)
-        parts = _parts_of(value, self._most)
+        if self._holders is None:
+            written = self._write(value)
+            return json.dumps(value) == self.text if written is None else written == self._known
+        sizes, parts = self._known
         return (
-            parts is not None
-            and len(parts) == len(self._known)
-            and all(map(operator.is_, parts, self._known))
+            value is self.value
+            and _sizes(*self._holders) == sizes
+            and all(map(operator.is_, _parts(*self._holders), parts))
         )
 
 
-def _parts_of(value: Any, most: int) -> list[Any] | None:
-    """Return all parts of a value, level by level, or None where there are more than `most`."""
+_Lists = list[list[Any]]
+_Dicts = list[dict[str, Any]]
+
+
+def _holders(value: Any, most: int, each: int) -> tuple[_Lists, _Dicts] | None:
+    """
+    Return all lists and all dicts within a value.
+
+    None where there are more than `most` parts, and fewer than `each` for each list and dict.
+    """
+    lists: _Lists = []
+    dicts: _Dicts = []
     parts = [value]
     for part in parts:  # to which more are added
-        if len(parts) > most:
-            return None
-        if type(part) is dict:
+        if type(part) is list:
+            lists.append(part)
             parts += part
+        elif type(part) is dict:
+            dicts.append(part)
             parts += part.values()
-        elif type(part) is list:
-            parts += part
         else:
             continue
-        parts.append(_END)
-    return parts
+        if most < len(parts) < each * (len(lists) + len(dicts)):
+            return None
+    return lists, dicts
 
 
-def _written(value: Any) -> bytes:
-    """Return what differs where values would be written differently as JSON."""
+def _sizes(lists: _Lists, dicts: _Dicts) -> list[int]:
+    # Without them, what one list loses to the next would not be seen.
+    return [*map(len, lists), *map(len, dicts)]
+
+
+def _parts(lists: _Lists, dicts: _Dicts) -> Iterator[Any]:
+    flat = chain.from_iterable
+    return chain(flat(lists), flat(dicts), flat(map(dict.values, dicts)))
+
+
+def _packed(value: Any) -> bytes | None:
     try:
         return _pack(value)
     except (TypeError, OverflowError, UnicodeEncodeError):
-        pass  # subclasses, integers of more than 64 bits, lone surrogates
+        return None  # subclasses, integers of more than 64 bits, lone surrogates
+
+
+def _written(value: Any) -> bytes | None:
+    """Return what differs where values would be written differently as JSON."""
     try:
         # Version 2 is the last that writes equal values equally, however their parts are shared.
         return marshal.dumps(value, 2)

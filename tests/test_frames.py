@@ -1254,3 +1254,27 @@ def test_bytes_are_no_text_of_a_child():
     """Bytes that a child sends as text raise in the child, as a server would."""
     with pytest.raises(TypeError):
         codec().envelope("a").text(b"1")
+
+
+# Test what has been decoded.
+
+
+@pytest.mark.parametrize("payload", [r'"\ud800"', '"é"', r'"\n"', "[1, 1e0]"])
+@pytest.mark.parametrize("more", ["", "x" * 9999])
+def test_parse_what_is_decoded(payload: str, more: str) -> None:
+    """A message that has been decoded is parsed as any other."""
+    reader = codec()
+    texts = [
+        f'{{"x":"{more}","stream":"a","payload":{payload}}}',
+        rf'{{"x":"{more}","stream":"a","text":"\ud800é"}}',
+        rf'{{"x":"{more}","stream":"a","event":"close","reason":"\ud800é"}}',
+    ]
+    for text in texts:
+        _, given = reader.decode(text)
+        assert reader.parse(text, given) == reader.parse(text)
+
+
+def test_decode_no_utf8() -> None:
+    """A lone surrogate, not the escape of one, is refused before anything is decoded."""
+    with pytest.raises(MalformedFrame, match="UTF-8"):
+        codec().decode('"\ud800"')

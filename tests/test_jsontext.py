@@ -359,6 +359,24 @@ def test_members_mostly_strings() -> None:
     assert Members(["a"]).find(text) == [f'"{LONE}"']
 
 
+@pytest.mark.parametrize("space", [" ", "\t", " \r\n"])
+def test_members_much_space(space: str) -> None:
+    """White space, however long, is passed over where a text is walked through."""
+    text = f'{{"a":{space * 9999}1 }}'
+    assert Members(["a"]).find(text, {}) == ["1"]
+    for wrong in "\v\f\xa0":
+        with pytest.raises(ValueError, match="JSON"):
+            Members(["a"]).find(text.replace("1", f"{wrong}{space * 9999}1"), {})
+
+
+def test_members_that_are_decoded() -> None:
+    """What is decoded on the way is handed out; of several members the last counts."""
+    decoded: dict[str, Any] = {}
+    text = f'{{"a":1,"b":2,"c":"{"x" * 9999}","a":"{LONE}"}}'
+    assert Members(["a", "c"]).find(text, decoded) == [f'"{LONE}"', f'"{"x" * 9999}"']
+    assert decoded == {"a": "\ud800", "c": "x" * 9999}
+
+
 # Test integers of too many digits.
 
 LONG = "1" * 4301
@@ -519,6 +537,28 @@ def test_snapshot_of_what_a_subclass_puts_in(size: int) -> None:
     content[0] = Text("b")
     assert not snapshot.matches(content)
     content[0] = list(range(1000))
+    assert not snapshot.matches(content)
+
+
+def test_snapshot_of_few_lists() -> None:
+    """Lone surrogates in few lists are compared each by itself."""
+    content = {"a": ["\ud800" * number for number in range(1000)]}
+    snapshot = Snapshot(content, "")
+    assert snapshot.matches(content)
+    content["a"][999] = "\ud800" * 998
+    assert not snapshot.matches(content)
+
+
+def test_snapshot_of_many_lists() -> None:
+    """Lone surrogates in many lists are compared all together, and a subclass is a change."""
+
+    class Text(str):
+        pass
+
+    content = [["\ud800" * number] for number in range(1000)]
+    snapshot = Snapshot(content, "")
+    assert snapshot.matches(content)
+    content[999][0] = Text("b")
     assert not snapshot.matches(content)
 
 
