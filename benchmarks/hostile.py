@@ -31,6 +31,7 @@ _LONE = r"\ud800"
 _PAIR = r"\ud83d\ude00"
 _ESCAPE = r"\u0416"
 _BACKSLASH = r"\\"
+_QUOTE = r"\""
 _STRING = f'"{_LONE}",'
 _EMPTY = '"",'
 _LONG = "1" * 4301
@@ -103,17 +104,32 @@ def frames(size: int) -> dict[str, str]:
         "members and commas between lone surrogates": data(
             f'"{many(_LONE + ",")}"', "".join(f'"{number}":0,' for number in range(size // 640))
         ),
+        "spaces and a lone surrogate": data(f'{many(" ")}"{_LONE}"'),
+        "tabs and spaces and a lone surrogate": data(f'{many(" " + chr(9))}"{_LONE}"'),
+        "large pairs and a lone surrogate": data(
+            f'"{many(_PAIR.upper().replace("U", "u"))}{_LONE}"'
+        ),
+        "escapes and a lone surrogate": data(f'"{many(_ESCAPE)}{_LONE}"'),
+        "quotes and a lone surrogate": data(f'"{many(_QUOTE)}{_LONE}"'),
+        "one nesting and a lone surrogate": data(f'{"[" * 900}"{text}{_LONE}"{"]" * 900}'),
+        "commas between reasons": control("close", f'"reason":"{many(_LONE + ",")}"'),
+        "commas between opaque text": f'{{"stream":"a","text":"{many(_LONE + ",")}"}}',
         "lists of a lone surrogate": data(f"[{many(f'[{_STRING[:-1]}],')}0]"),
         "keys of a lone surrogate": data(f'{{{many(f"{_STRING[:-1]}:0,")}"":0}}'),
         # Integers of more digits than int() takes.
         "numbers and a long one": data(f"[{ones}{_LONG}]"),
         "numbers, a long one and a lone surrogate": data(f'[{ones}{_LONG},"{_LONE}"]'),
         "strings and a long number": data(f"[{many(_EMPTY)}{_LONG}]"),
+        "digits and a long number": data(f'["{many("1")}",{_LONG}]'),
+        "backslashes and a long number": data(f'["{many(_BACKSLASH)}",{_LONG}]'),
         "text and a long number": data(f'["{text}",{_LONG}]'),
         "digits": data(f'"{many("1")}"'),
         # Payloads.
         "text": data(f'"{text}"'),
         "Cyrillic": data(f'"{cyrillic}"'),
+        "Latin": data(f'"{many("é")}"'),
+        "Korean": data(f'"{many("한")}"'),
+        "beyond the BMP": data(f'"{many("😀")}"'),
         "escapes": data(f'"{many(_ESCAPE)}"'),
         "numbers": data(f"[{ones}0]"),
         "lists": data(f"[{lists}0]"),

@@ -12,9 +12,18 @@ from benchmarks import hostile
 from benchmarks.measure import Skipped
 
 #: How many times what `json.loads` costs, by who handles the frame.
-_BOUNDS = {"frame": 3, "read": 4.5}
-#: Strings that a server encodes more slowly than it decodes them.
-_DEAREST = {("strings of a lone surrogate", "read"): 5.5}
+_BOUNDS = {"frame": 3, "read": 3}
+#: What is looked through more slowly than it is decoded.
+_DEAREST = {
+    # Of many lists with lone surrogates none is compared by identity, but all by marshal.
+    ("lists of a lone surrogate", "read"): 3.5,
+    ("one nesting and a lone surrogate", "read"): 3.5,
+    # White space is looked through three times.
+    ("spaces and a lone surrogate", "read"): 3.8,
+    ("tabs and spaces and a lone surrogate", "read"): 3.8,
+    # Quotes are counted, to tell an integer from the digits of a string.
+    ("backslashes and a long number", "read"): 4.5,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +32,7 @@ def nothing_left_behind() -> None:
 
 
 def test_instructions() -> None:
-    """No frame needs more than 3 times what json.loads needs; with receive_json it is 4.5."""
+    """No frame needs more than 3 times what json.loads needs, but for those that are named."""
     try:
         counted = hostile.instructions(12_000)
     except Skipped as reason:
@@ -33,7 +42,7 @@ def test_instructions() -> None:
         for name, counts in counted.items()
         for side in _BOUNDS
     }
-    assert len(ratios) > 90
+    assert len(ratios) > 120
     dear = {
         key: ratio for key, ratio in ratios.items() if ratio > _DEAREST.get(key, _BOUNDS[key[1]])
     }
