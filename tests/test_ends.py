@@ -928,6 +928,35 @@ async def test_socket_that_ends_while_a_close_waits(leaves: bool) -> None:
 
 
 @in_virtual_time
+async def test_socket_that_closes_while_a_close_waits() -> None:
+    """The child's time begins with the end of the socket, though the client reads nothing."""
+    puppet, talking = Puppet(), Puppet()
+
+    class Closing(WebsocketDemultiplexer):
+        consumer_classes = {"a": puppet, "b": talking}
+
+        async def receive_json(self, content: Any) -> None:
+            await self.close(4000)
+
+    async with Client(Closing.as_asgi(), capacity=1) as client:
+        await client.connect()
+        life, other = await puppet.life(), await talking.life()
+        await other.accept()
+        await other.send_text("1")
+        await life.accept()
+        closing = asyncio.create_task(life.send_close(code=4001))
+        await settled()
+        client.send()
+        other.finish()
+        await life.cancelled()
+        client.log.expect("'a' .*cancelled")
+        await client.expect_frame(stream="b", payload=1)
+        await client.expect_ended("a", 4001)
+        await within(closing, "the close")
+        await client.expect_closed(4000)
+
+
+@in_virtual_time
 async def test_end_of_the_socket_while_an_end_is_announced() -> None:
     """A child that has finished has no time to end, though its end is still being announced."""
     go = asyncio.Event()

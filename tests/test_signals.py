@@ -150,6 +150,21 @@ async def test_code_of_each_end(heard: Heard, how: str) -> None:
             client.log.expect("crashed")
 
 
+async def test_code_of_a_stream_that_has_ended_before_its_socket(heard: Heard) -> None:
+    """A stream that has ended keeps its code when the socket ends before its child."""
+    puppet = Puppet()
+    async with connected({"a": puppet, "b/<int:n>": Echo}) as client:
+        life = await puppet.life()
+        await life.accept()
+        await heard.expect("opened", "a")
+        await life.send_close(code=4000)
+        client.disconnect(1001)
+        assert await life.receive() == bye(4000)
+        await settled()
+        life.finish()
+        await heard.expect("closed", "a", code=4000, opened=True)
+
+
 async def test_miss_of_a_router_behind_middleware(heard: Heard) -> None:
     """A miss that shows when the child runs is both a rejected frame and a closed stream."""
     missing = Echoing(URLRouter([path("x", Echo.as_asgi())]))
