@@ -15,7 +15,7 @@ from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 from channels_demultiplexer.signals import announce, frame_rejected, stream_closed, stream_opened
 from channels_demultiplexer.status import StatusCodes
 
-from .children import Echo, Echoing, Puppet, SyncEcho, bye, returning
+from .children import Echo, Echoing, Puppet, SyncEcho, bye, returning, text
 from .driver import Client, connected, demultiplexer, serving, settled, within
 
 pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
@@ -328,5 +328,34 @@ async def test_acceptance_that_its_child_gives_up(heard: Heard, how: str) -> Non
             await heard.expect("closed", "a/1", code=code, opened=True)
             if how == "is cancelled":
                 client.log.expect("'a/1'.*crashed")
+    finally:
+        stream_opened.disconnect(wait)
+
+
+async def test_data_for_a_child_that_gives_up_its_acceptance(heard: Heard) -> None:
+    """It has accepted all the same, and receives data, however slow the receivers are."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def wait(**arguments: Any) -> None:
+        begun.set()
+        await go.wait()
+
+    puppet = Puppet()
+    stream_opened.connect(wait)
+    try:
+        async with connected({"a": puppet}) as client:
+            life = await puppet.life()
+            accepting = asyncio.create_task(life.accept())
+            await within(begun.wait(), "the announcement")
+            accepting.cancel()
+            client.data("a", 1)
+            try:
+                assert await life.receive() == text("1")
+            finally:
+                go.set()
+            await heard.expect("opened", "a")
+            client.disconnect()
+            life.finish()
+            await heard.expect("closed", "a", code=1000, opened=True)
     finally:
         stream_opened.disconnect(wait)
