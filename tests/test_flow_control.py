@@ -208,6 +208,24 @@ async def test_last_stream_that_closes_during_a_pause() -> None:
 
 
 @in_virtual_time
+async def test_room_in_the_very_moment_of_a_stall() -> None:
+    """A child that takes a frame in the moment in which the time is over has not stalled."""
+    puppet = Puppet()
+    async with connected({"a": puppet}, stall_timeout=5, stream_capacity=1) as client:
+        life = await full(client, puppet, 1)
+
+        async def take() -> Any:
+            await asyncio.sleep(5)
+            return await life.receive()
+
+        taking = asyncio.create_task(take())
+        client.data("a", 1)
+        assert await taking == text("0")
+        assert await life.receive() == text("1")
+        await client.expect_silence()
+
+
+@in_virtual_time
 async def test_pause_before_acceptance() -> None:
     """A child that does not accept can hold up the socket, and stalls too."""
     puppet = Puppet()

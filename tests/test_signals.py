@@ -120,7 +120,7 @@ async def test_refused_stream(heard: Heard) -> None:
         await heard.expect("closed", "a/1", code=4403, opened=False)
 
 
-@pytest.mark.parametrize("how", ["close", "crash", "return", "stall", "socket"])
+@pytest.mark.parametrize("how", ["close", "crash", "return", "stall", "socket", "no code"])
 async def test_code_of_each_end(heard: Heard, how: str) -> None:
     """The code is that with which the stream has ended."""
     puppet = Puppet()
@@ -129,7 +129,8 @@ async def test_code_of_each_end(heard: Heard, how: str) -> None:
         life = await puppet.life()
         await life.accept()
         await heard.expect("opened", "a")
-        code = {"close": 4000, "crash": 1011, "return": 1000, "stall": 1013, "socket": 1001}[how]
+        codes = {"close": 4000, "crash": 1011, "return": 1000, "stall": 1013, "socket": 1001}
+        code = codes.get(how, 1005)
         if how == "close":
             await life.send_close(code=4000)
         elif how == "crash":
@@ -140,6 +141,8 @@ async def test_code_of_each_end(heard: Heard, how: str) -> None:
             await client.expect_ended("a", 1013)
         elif how == "socket":
             client.disconnect(1001)
+        elif how == "no code":
+            client.feed({"type": "websocket.disconnect"})
         if how not in ("crash", "return"):
             await settled()
             assert heard.nothing  # until the child has finished
