@@ -143,9 +143,7 @@ class Connection:
             return
         if options.stream_overflow == "reject":
             raise InboxFull(stream.name)
-        told = stream.stall()
-        if told is not None:
-            await asyncio.shield(told)
+        stream.stall()
 
     def missed(self, name: str) -> None:
         """Count a data frame of the client for the stream `name` that does not reach its inbox."""

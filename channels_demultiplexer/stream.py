@@ -195,22 +195,17 @@ class Stream:
         """Carry out a client's `close`, which is answered when the child has finished."""
         self._end(StreamState.CLOSING, disconnect_message(code, reason), None)
 
-    def stall(self) -> asyncio.Future[None] | None:
-        """
-        End the stream because its inbox stayed full. Only while live.
-
-        Returns:
-            What is done when the client has been told, None where that is to come.
-        """
+    def stall(self) -> None:
+        """End the stream because its inbox stayed full. Only while live."""
         self.inbox.clear()
         self._muted = True
         message = disconnect_message(CloseCode.TRY_AGAIN_LATER, "")
-        if not self.child.running:
+        if self.child.running:
+            self._end(StreamState.CLOSED, message, self._closed(message))
+        else:
             # The end of its predecessor is to be answered first.
             self.stalled = True
             self._end(StreamState.CLOSING, message, None)
-            return None
-        return self._end(StreamState.CLOSED, message, self._closed(message))
 
     def disconnect(self, message: Message) -> None:
         """End the stream because the socket has ended with `message`, its websocket.disconnect."""
