@@ -96,7 +96,7 @@ class Connection:
 
     # What a frame does.
 
-    def deliver(self, frame: Data, own: bool = True) -> Stream | None:
+    def deliver(self, frame: Data, own: bool) -> Stream | None:
         """
         Put a data frame into its stream's inbox.
 
@@ -116,7 +116,7 @@ class Connection:
             raise StreamNotOpen(frame.stream)
         return None if stream.inbox.put(frame.message, own) else stream
 
-    async def overflow(self, stream: Stream, frame: Data, own: bool = True) -> None:
+    async def overflow(self, stream: Stream, frame: Data, own: bool) -> None:
         """
         Deal with a data frame for a full inbox as the overflow policy says.
 
@@ -148,7 +148,7 @@ class Connection:
     def missed(self, name: str) -> None:
         """Count a data frame of the client for the stream `name` that does not reach its inbox."""
         stream = self._streams.get(name)
-        if stream is not None and stream.live:
+        if stream is not None:
             stream.inbox.missed()
 
     async def open(self, frame: Open) -> None:
