@@ -254,10 +254,8 @@ class Connection:
 
     def disconnect(self, message: Message) -> None:
         """Tell every child that the socket has ended with `message`. Only the first call counts."""
-        if self.ended:
-            return
         self.ended = True
-        for stream in list(self._unfinished):
+        for stream in self._unfinished:
             stream.disconnect(message)
 
     async def finish(self, *others: asyncio.Task[None]) -> None:
