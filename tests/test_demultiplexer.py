@@ -965,6 +965,21 @@ async def test_stream_that_opens_keeps_the_socket() -> None:
         await client.expect_silence()
 
 
+async def test_stream_with_a_label_keeps_the_socket() -> None:
+    """So does a stream that the client has opened, to a fixed name with a label."""
+    puppet = Puppet()
+    async with connected({"a": puppet}) as client:
+        one = await puppet.life()
+        client.open("a#2")
+        two = await puppet.life()
+        await one.send_close(code=4000)
+        await client.expect_ended("a", 4000)
+        await client.expect_silence()
+        await two.send_close(code=4001)
+        await client.expect_ended("a#2", 4001)
+        await client.expect_closed(4001)
+
+
 ON_DEMAND: list[dict[str, Any]] = [
     {"close_when_empty": False},
     {"lazy": True},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -264,6 +265,25 @@ async def test_slow_receiver_of_an_end_holds_up_the_next_life(heard: Heard) -> N
         stream_closed.disconnect(wait)
     for _ in range(2):
         await heard.expect("closed", "a", code=1000, opened=False)
+
+
+async def test_announcements_are_not_kept(heard: Heard) -> None:
+    """A connection keeps nothing of what it has announced."""
+
+    def tasks() -> int:
+        gc.collect()
+        # By type(): to ask what is lazy for its class makes it.
+        return sum(issubclass(type(each), asyncio.Task) for each in gc.get_objects())
+
+    counts = []
+    async with connected({"a/<int:n>": returning}) as client:
+        for _ in range(3):
+            client.open("a/1")
+            await client.expect_ended("a/1", 4403)
+            await heard.expect("closed", "a/1", code=4403, opened=False)
+            await settled()
+            counts.append(tasks())
+    assert len(set(counts)) == 1
 
 
 async def test_sender_is_the_class_that_was_written() -> None:
