@@ -91,7 +91,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
             callable(getattr(cls, name)) for name in own if not name.startswith("_")
         )
         cls._reads_frames = cls.receive_json is not WebsocketDemultiplexer.receive_json
-        cls._is_plain = not cls._has_handlers and all(
+        cls._is_plain = all(
             getattr(cls, name) is getattr(WebsocketDemultiplexer, name) for name in _HOOKS
         )
 
