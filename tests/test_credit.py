@@ -388,6 +388,24 @@ async def test_frame_that_a_subclass_keeps_counts_as_taken(what: str) -> None:
         await expect_grant(client, "a", 1)
 
 
+@pytest.mark.parametrize(
+    "frame", [{"stream": "a", "payload": "keep"}, {"stream": "a", "payload": 1, "text": "1"}]
+)
+async def test_frame_that_does_not_reach_a_stream_counts_once(frame: dict[str, Any]) -> None:
+    """Kept by a subclass or malformed, it is one place, whatever frame comes next."""
+    puppet = Puppet()
+    application = Keeping.as_asgi(consumer_classes={"a": puppet}, stream_capacity=4)
+    async with serving(application) as client:
+        await credited(client, puppet, credit=4)
+        client.send(**frame)
+        if "text" in frame:
+            await client.expect_error(400, "a")
+        for _ in range(2):  # the second shows what the first has made it send
+            await client.expect_silence()
+        client.data("a", "keep")
+        await expect_grant(client, "a", 2)
+
+
 async def test_frame_of_another_stream_leaves_the_credit_alone() -> None:
     """What a subclass sends to a stream in the client's place takes nothing of its credit there."""
     puppet, other = Puppet(), Puppet()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -631,10 +632,14 @@ async def test_receive_json_that_makes_two_of_one() -> None:
         ('{"stream":""}', None),
         (r'{"stream":"\ud800"}', None),
         ("[1]", None),
+        ("1", None),
     ],
 )
-async def test_value_error_in_receive_json(message: str, stream: str | None) -> None:
-    """A ValueError of an override is answered with 400; its text stays on the server."""
+async def test_value_error_in_receive_json(
+    caplog: pytest.LogCaptureFixture, message: str, stream: str | None
+) -> None:
+    """A ValueError of an override is answered with 400; its text is for the log only."""
+    caplog.set_level(logging.INFO, "channels_demultiplexer")
 
     class Refusing(WebsocketDemultiplexer):
         async def receive_json(self, content: Any) -> None:
@@ -643,6 +648,8 @@ async def test_value_error_in_receive_json(message: str, stream: str | None) -> 
     async with serving(Refusing.as_asgi(consumer_classes={"a": Echo})) as client:
         client.send_text(message)
         assert await client.expect_error(400, stream) == "the frame was refused"
+        refusal = f"receive_json refused the frame {message!r}: ValueError('secret')"
+        assert refusal in caplog.messages
 
 
 async def test_frame_error_in_receive_json() -> None:
