@@ -92,7 +92,6 @@ class ChildTask:
         self.task = None
         if self._deadline is not None:
             self._deadline.cancel()
-            self._deadline = None
         error: BaseException | None
         try:
             error = task.exception()
