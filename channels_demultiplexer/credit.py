@@ -56,6 +56,5 @@ class Credit:
 
     def missed(self) -> None:
         """Count a frame that the client has sent, and that does not reach the inbox."""
-        if self.unused:
-            self.put(own=True)
-            self.taken()
+        self.put(own=True)
+        self.taken()
