@@ -116,6 +116,7 @@ async def test_cancelled_just_before_its_turn(server: Server, outbox: Outbox) ->
     server.go()
     second.cancel()
     await asyncio.wait({first, second})
+    assert second.cancelled()
     server.go()
     await asyncio.wait({third})
     assert server.taken == [1, 3]
