@@ -11,7 +11,8 @@ import pytest
 from benchmarks import hostile
 from benchmarks.measure import Skipped
 
-#: How many times what `json.loads` costs, by who handles the frame.
+#: How many times what `json.loads` costs, by who handles the frame; counts differ a little from one
+#: Python and processor to another.
 _BOUNDS = {"frame": 3, "read": 3}
 #: What is looked through more slowly than it is decoded.
 _DEAREST = {
@@ -44,7 +45,9 @@ def test_instructions() -> None:
     }
     assert len(ratios) > 120
     dear = {
-        key: ratio for key, ratio in ratios.items() if ratio > _DEAREST.get(key, _BOUNDS[key[1]])
+        key: ratio
+        for key, ratio in ratios.items()
+        if round(ratio, 1) > _DEAREST.get(key, _BOUNDS[key[1]])
     }
     assert dear == {}
     # Less would mean that the frames were not read at all.
