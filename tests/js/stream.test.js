@@ -779,6 +779,18 @@ describe("the query", () => {
     });
   }
 
+  test("that is rejected before there is a connection ends the stream when there is one", async () => {
+    const { client, connect } = fake();
+    const stream = client.stream("echo", { query: Promise.reject(new Error("offline")) });
+    const events = record(stream, EVENTS);
+    await settled();
+    assert.deepEqual(types(events), []);
+    const wire = connect();
+    await settled();
+    assert.deepEqual(types(events), ["error", "close"]);
+    assert.deepEqual(wire.take(), []);
+  });
+
   test("that is rejected too late does nothing", async () => {
     const parts = fake();
     let count = 0;

@@ -108,6 +108,8 @@ export class Life {
     this.#streams = streams;
     this.#connection = streams.connection;
     this.#face = face;
+    // A promise that fails before the stream opens is told of when it does: until then it is handled.
+    Promise.resolve(options.query).catch(() => {});
   }
 
   /** The `readyState`. */
