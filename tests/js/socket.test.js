@@ -458,6 +458,17 @@ describe("the heartbeat", () => {
     assert.equal(client.state, "reconnecting");
   });
 
+  for (const [when, before] of [["before", 0], ["after", 30000]]) {
+    test(`a clock that is set back ${when} the ping hides no dead connection`, () => {
+      const { client, clock, connect } = fake();
+      connect();
+      clock.pass(before);
+      clock.set(-3600000);
+      clock.pass(70000);
+      assert.notEqual(client.state, "open");
+    });
+  }
+
   test("after a sleep, data waits for a sign of life", () => {
     const { clock, stream, wire } = opened();
     clock.sleep(100000);

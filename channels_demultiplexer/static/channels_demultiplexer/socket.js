@@ -321,7 +321,10 @@ export class Demultiplexer extends Target {
     if (this.#state !== "open") return false;
     const { clock, heartbeat, pongTimeout } = this.#options;
     const now = clock.now();
+    // Where the clock has been set back, the count begins anew: else a dead connection would stay that long.
+    this.#heardAt = Math.min(this.#heardAt, now);
     if (this.#pingedAt !== null) {
+      this.#pingedAt = Math.min(this.#pingedAt, now);
       const rest = this.#pingedAt + pongTimeout - now;
       if (rest <= 0) this.#lose(1006, "no answer to a ping");
       else this.#schedule(rest);
