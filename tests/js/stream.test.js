@@ -650,6 +650,27 @@ describe("a reconnection", () => {
     assert.equal(parts.stream.bufferedAmount, 0);
   });
 
+  test("sends what was given while the server closed the connection", () => {
+    const parts = opened();
+    parts.wire.readyState = Stream.CLOSING;
+    parts.stream.send("1");
+    assert.deepEqual(parts.wire.take(), []);
+    assert.equal(parts.stream.bufferedAmount, 1);
+    parts.wire.end(1012);
+    parts.clock.pass(500);
+    const wire = parts.connect();
+    accept(wire, "echo");
+    assert.deepEqual(wire.take(), [open("echo"), data("echo", 1)]);
+  });
+
+  test("does not wait for ever for a server that closes the connection", () => {
+    const parts = opened();
+    parts.wire.readyState = Stream.CLOSING;
+    parts.stream.send("1");
+    parts.clock.pass(40000);
+    assert.equal(parts.client.state, "reconnecting");
+  });
+
   test("keeps no more than the bound", () => {
     const parts = fake();
     const stream = parts.client.stream("echo", { buffer: 5 });

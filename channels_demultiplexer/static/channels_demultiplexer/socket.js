@@ -1,6 +1,6 @@
 import { backoff } from "./backoff.js";
 import { systemClock } from "./clock.js";
-import { closeEvent, event, Target } from "./events.js";
+import { closeEvent, event, Target, WebSocketState } from "./events.js";
 import { Codec } from "./frames.js";
 import { onWake } from "./page.js";
 import { checkedClose, Stream } from "./stream.js";
@@ -333,7 +333,8 @@ export class Demultiplexer extends Target {
     const rest = this.#heardAt + heartbeat - now;
     if (rest <= 0) this.#ping();
     else this.#schedule(rest);
-    return rest > 0;
+    // What is sent while the server closes the connection would go nowhere.
+    return rest > 0 && this.#socket?.readyState !== WebSocketState.CLOSING;
   }
 
   #ping() {
