@@ -401,6 +401,24 @@ describe("a page", () => {
   });
 });
 
+describe("a limit of time", () => {
+  for (const time of [Infinity, 2 ** 31]) {
+    test(`may be ${time}, longer than any timer of a browser can wait`, () => {
+      const delays = [];
+      const clock = {
+        now: () => 0,
+        setTimeout: (_, delay) => delays.push(delay),
+        clearTimeout() {},
+      };
+      const names = ["minDelay", "maxDelay", "handshakeTimeout", "heartbeat"];
+      const { client, connect } = fake({ clock, ...Object.fromEntries(names.map((name) => [name, time])) });
+      connect().end();
+      client.close();
+      assert.deepEqual(delays, [2 ** 31 - 1, 2 ** 31 - 1, 2 ** 31 - 1]);
+    });
+  }
+});
+
 describe("the heartbeat", () => {
   test("asks after silence", () => {
     const { clock, connect } = fake();

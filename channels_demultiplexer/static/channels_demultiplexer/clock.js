@@ -7,6 +7,9 @@
  * @property {(timer: any) => void} clearTimeout
  */
 
+/** The longest that a timer of the platform can wait, in milliseconds; one that shall wait longer fires at once. */
+export const LONGEST = 2 ** 31 - 1;
+
 /** @type {Clock} */
 export const systemClock = {
   // Not performance.now(), which may stand still while the machine sleeps.

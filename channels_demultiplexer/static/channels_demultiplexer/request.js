@@ -1,5 +1,7 @@
 /** Requests to route-style consumers: a Promise for each answer. */
 
+import { LONGEST } from "./clock.js";
+
 /**
  * An answer.
  *
@@ -24,9 +26,6 @@
 
 /** How long a request waits for its answer where nothing else is said, in milliseconds. */
 export const REQUEST_TIMEOUT = 30000;
-
-/** A timer of the platform that shall wait for as long as this, or longer, fires at once. */
-const TOO_LONG = 2 ** 31;
 
 /** The requests of a stream that wait for their answers. */
 export class Requests {
@@ -72,7 +71,7 @@ export class Requests {
         const request = { entry, resolve, reject };
         this.#pending.set(uuid, request);
         entry = request.entry = this.#life.send(text, true);
-        if (timeout !== null && timeout < TOO_LONG) {
+        if (timeout !== null && timeout <= LONGEST) {
           timer = this.#clock.setTimeout(() => {
             reject(new DOMException(`no answer to ${route} in ${timeout} ms`, "TimeoutError"));
           }, timeout);

@@ -1,5 +1,5 @@
 import { backoff } from "./backoff.js";
-import { systemClock } from "./clock.js";
+import { LONGEST, systemClock } from "./clock.js";
 import { closeEvent, event, Target, WebSocketState } from "./events.js";
 import { Codec } from "./frames.js";
 import { onWake } from "./page.js";
@@ -293,7 +293,8 @@ export class Demultiplexer extends Target {
   #schedule(delay) {
     const { clock } = this.#options;
     clock.clearTimeout(this.#timer);
-    if (this.#state !== "closed") this.#timer = clock.setTimeout(() => this.#tick(), delay);
+    if (this.#state === "closed") return;
+    this.#timer = clock.setTimeout(() => this.#tick(), Math.min(delay, LONGEST));
   }
 
   /** The time of the state is over. */
