@@ -391,6 +391,20 @@ describe("a page", () => {
     assert.deepEqual(parts.wire.take(), []);
   });
 
+  test("is not listened to where the class can't connect to the address", () => {
+    page();
+    const listened = [];
+    const add = globalThis.addEventListener;
+    globalThis.addEventListener = (...args) => listened.push(args) && add(...args);
+    const WebSocket = class {
+      constructor() {
+        throw new DOMException("no", "SyntaxError");
+      }
+    };
+    assert.throws(() => fake({ WebSocket }), { name: "SyntaxError" });
+    assert.deepEqual(listened, []);
+  });
+
   test("is not listened to any more when the socket has been closed", () => {
     const { online, turn } = page();
     const parts = fake();

@@ -138,8 +138,8 @@ export class Demultiplexer extends Target {
       transmit: (message, stream) => this.#transmit(message, stream),
       refuse: (details) => this.dispatchEvent(event("refused", details)),
     });
-    this.#unwatch = onWake(() => this.#wake());
     this.#connect();
+    this.#unwatch = onWake(() => this.#wake());
   }
 
   /** @returns {SocketState} */
