@@ -415,6 +415,25 @@ describe("a page", () => {
   });
 });
 
+describe("an option", () => {
+  test("that is undefined has its default", () => {
+    const names = ["protocols", "minDelay", "minUptime", "handshakeTimeout", "heartbeat", "pongTimeout", "keys"];
+    const parts = fake(Object.fromEntries(names.map((name) => [name, undefined])));
+    assert.deepEqual(parts.wire.protocols, ["channels-demultiplexer.v1"]);
+    parts.connect();
+    parts.clock.pass(30000);
+    assert.equal(parts.wire.take()[0].event, "ping");
+    parts.clock.pass(10000);
+    assert.equal(parts.events.at(-1).delay, 500);
+  });
+
+  test("that is an undefined key has its default", () => {
+    const { client, connect } = fake({ keys: { stream: undefined, event: "e" } });
+    client.stream("echo");
+    assert.deepEqual(connect().take(), [{ stream: "echo", e: "open", credit: true }]);
+  });
+});
+
 describe("a limit of time", () => {
   for (const time of [Infinity, 2 ** 31]) {
     test(`may be ${time}, longer than any timer of a browser can wait`, () => {

@@ -52,6 +52,16 @@ const BUFFER = 1 << 20;
  * @typedef {"connecting" | "open" | "reconnecting" | "closed"} SocketState
  */
 
+/**
+ * Options without those that are undefined, which stands for the default.
+ *
+ * @template {object} T
+ * @param {T} [options]
+ * @returns {T}
+ */
+const given = (options) =>
+  /** @type {any} */ (Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)));
+
 /** What a socket hears of while it has been dropped: a socket that closes early says so. */
 const deaf = () => {};
 
@@ -121,14 +131,14 @@ export class Demultiplexer extends Target {
       WebSocket: globalThis.WebSocket,
       random: Math.random,
       clock: systemClock,
-      ...options,
+      ...given(options),
     };
     this.#codec = new Codec({
       stream: "stream",
       payload: "payload",
       text: "text",
       event: "event",
-      ...options.keys,
+      ...given(options.keys),
     });
     this.#streams = new Streams({
       codec: this.#codec,
