@@ -840,6 +840,16 @@ describe("JSON", () => {
     assert.throws(() => stream.sendJSON(() => 1), TypeError);
   });
 
+  for (const [last, ...before] of [["message"], ["json", "message"], ["push", "json", "message"]]) {
+    test(`and what comes with it ends where its ${last} ends the stream`, () => {
+      const { client, stream, wire } = opened();
+      const events = record(stream, ["message", "json", "push", "close"]);
+      stream.addEventListener(last, () => client.close());
+      wire.say(data("echo", { route: "a", payload: 1 }));
+      assert.deepEqual(types(events), [...before.reverse(), last, "close"]);
+    });
+  }
+
   test("comes as an event besides the message", () => {
     const { stream, wire } = opened();
     const events = record(stream, ["message", "json"]);

@@ -246,11 +246,21 @@ export class Stream extends Target {
     this.dispatchEvent(Object.assign(message, { json }));
     if (!json || !(this.#requests.size || this.wants("json") || this.wants("push"))) return;
     const value = JSON.parse(/** @type {string} */ (raw));
-    this.dispatchEvent(new MessageEvent("json", { data: value, origin: this.#origin }));
+    this.#tell(new MessageEvent("json", { data: value, origin: this.#origin }));
     if (typeof value?.route !== "string") return;
     const { route, payload, headers, uuid } = value;
     if (uuid !== undefined) this.#requests.receive(value);
-    else this.dispatchEvent(event("push", { route, payload, headers }));
+    else this.#tell(event("push", { route, payload, headers }));
+  }
+
+  /**
+   * Dispatch an event that follows another, whose listeners may have ended the stream: nothing comes
+   * after `close`.
+   *
+   * @param {Event} event
+   */
+  #tell(event) {
+    if (this.readyState < this.CLOSED) this.dispatchEvent(event);
   }
 }
 
