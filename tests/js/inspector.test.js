@@ -52,6 +52,14 @@ describe("a recording", () => {
     assert.equal(kept('{"s":"echo","t":""}', keys).kind, "text");
   });
 
+  test("keeps nothing of a file that can't be read", async () => {
+    const blob = new Blob(["a"]);
+    blob.slice = () => ({ arrayBuffer: () => Promise.reject(new DOMException("gone", "NotReadableError")) });
+    const entry = kept(blob);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual([entry.size, entry.content], [1, ""]);
+  });
+
   test("keeps the latest frames", () => {
     const recording = new Recording(KEYS);
     for (let number = 0; number < FRAMES + 2; number++) recording.add("out", "", "{}", number);

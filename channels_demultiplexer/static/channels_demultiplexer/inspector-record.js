@@ -68,7 +68,8 @@ export class Recording {
     if (data instanceof Blob) {
       entry.size = data.size;
       const head = data.slice(0, CONTENT).arrayBuffer();
-      head.then((bytes) => (entry.content = new Uint8Array(bytes)));
+      // A file that has changed since it was chosen can't be read: its content stays empty.
+      head.then((bytes) => (entry.content = new Uint8Array(bytes)), () => {});
       return entry;
     }
     const text = typeof data === "string";
