@@ -322,9 +322,14 @@ class Codec:
         It refuses lone surrogate escapes, and a field of the wrong type even where a duplicate
         key replaces it, or where it has no meaning, as the stream of a ping.
         """
-        decoded: dict[str, Any] | None = {}
-        if given is not None and not given.has_few_parts:
-            decoded = None
+        known: dict[str, Any] = {}
+        decoded: dict[str, Any] | None = known
+        if given is not None:
+            if given.has_few_parts:
+                known = given.value
+            else:
+                # An object equal to it may have been passed on, and it be changed.
+                decoded = None
         try:
             found = self._members.find(text, decoded)
         except TypeError:
@@ -334,7 +339,6 @@ class Codec:
         payload = found.pop(0)
         values: list[Any] = [UNSET if part is None else Raw(part) for part in found]
         # To decode a long string once more costs too much.
-        known: Any = decoded if given is None else given.value
         for index, key in self._strings.items():
             value = known.get(key)
             values[index] = value if isinstance(value, str) else string_of(values[index])

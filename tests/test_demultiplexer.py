@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
 from typing import Any
@@ -605,6 +606,22 @@ async def test_receive_json_that_changes_the_frame(before: str, after: Any) -> N
     async with serving(Changing.as_asgi(consumer_classes={"a": Echo})) as client:
         client.send_text(f'{{"stream":"a","payload":{before}}}')
         await client.expect_text(f'{{"stream":"a","payload":{json.dumps(after)}}}')
+
+
+@pytest.mark.parametrize("more", [0, 1000])
+async def test_receive_json_that_passes_on_a_copy(more: int) -> None:
+    """A copy is delivered as it is, whatever becomes of the object that was decoded."""
+
+    class Copying(WebsocketDemultiplexer):
+        async def receive_json(self, content: Any) -> None:
+            copied = copy.deepcopy(content)
+            content["stream"] = "b"
+            await super().receive_json(copied)
+
+    payload = [*[[]] * more, "\ud800"]
+    async with serving(Copying.as_asgi(consumer_classes={"a": Echo, "b": Echo})) as client:
+        client.data("a", payload)
+        await client.expect_frame(stream="a", payload=payload)
 
 
 async def test_receive_json_that_makes_two_of_one() -> None:
