@@ -291,12 +291,11 @@ class Snapshot:
         Of another object with equal content it may say either.
 
         Raises:
-            TypeError: if the value cannot be written as JSON.
-            RecursionError: if it is nested too deeply.
+            TypeError: perhaps, if the value cannot be written as JSON.
+            RecursionError: perhaps, if it is nested too deeply.
         """
         if self._holders is None:
-            written = self._write(value)
-            return json.dumps(value) == self.text if written is None else written == self._known
+            return bool(self._write(value) == self._known)
         sizes, parts = self._known
         return (
             value is self.value
@@ -349,7 +348,7 @@ def _packed(value: Any) -> bytes | None:
         return None  # subclasses, integers of more than 64 bits, lone surrogates
 
 
-def _written(value: Any) -> bytes | None:
+def _written(value: Any) -> bytes:
     """Return what differs where values would be written differently as JSON."""
     try:
         # Version 2 is the last that writes equal values equally, however their parts are shared.

@@ -624,6 +624,23 @@ async def test_receive_json_that_passes_on_a_copy(more: int) -> None:
         await client.expect_frame(stream="a", payload=payload)
 
 
+@pytest.mark.parametrize("payload", ["1", '""', r'["\ud800"]', f"[{'[],' * 1000}0]"])
+async def test_receive_json_that_passes_on_what_is_no_json(payload: str) -> None:
+    """What cannot be written as JSON raises in the override that passes it on."""
+
+    class Spoiling(WebsocketDemultiplexer):
+        async def receive_json(self, content: Any) -> None:
+            content["payload"] = object()
+            with pytest.raises(TypeError):
+                await super().receive_json(content)
+            content["payload"] = "raised"
+            await super().receive_json(content)
+
+    async with serving(Spoiling.as_asgi(consumer_classes={"a": Echo})) as client:
+        client.send_text(f'{{"stream":"a","payload":{payload}}}')
+        await client.expect_frame(stream="a", payload="raised")
+
+
 async def test_receive_json_that_makes_two_of_one() -> None:
     """An override may deliver other frames than it got, and none."""
 
