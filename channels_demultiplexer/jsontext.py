@@ -246,7 +246,8 @@ def _skip(text: str, index: int) -> int:
 
 
 # Names that others could be taken for, or be taken for others, once their escapes are concealed.
-_CONCEALABLE: Final = re.compile(r"[\\\ud000-\uefff\U00010000-\U0010ffff]")
+# Such is one with a backslash too, but msgspec takes none.
+_CONCEALABLE: Final = re.compile(r"[\ud000-\uefff\U00010000-\U0010ffff]")
 _MOSTLY_STRINGS: Final = 256
 
 
