@@ -328,7 +328,7 @@ class Codec:
             if given.has_few_parts:
                 known = given.value
             else:
-                # An object equal to it may have been passed on, and it be changed.
+                # An object equal to its value may have been passed on, and that be changed.
                 decoded = None
         try:
             found = self._members.find(text, decoded)

@@ -51,7 +51,7 @@ _FEW_DIGITS: Final = sys.int_info.str_digits_check_threshold
 # Before the digits of a fraction or an exponent.
 _FRACTION: Final = re.compile(r"(?:[.eE+]|[eE]-)\Z")
 _check: Final = msgspec.json.Decoder(msgspec.Raw).decode
-# At most one part in so many characters is few.
+# At most one part in so many characters is few; and so many are, for what msgpack can't write.
 _FEW_PARTS: Final = 256
 # So many parts to each list or object are many.
 _MANY_PARTS: Final = 16
@@ -266,12 +266,14 @@ class Snapshot:
     __slots__ = ("_holders", "_known", "_write", "has_few_parts", "text", "value")
 
     def __init__(self, value: Any, text: str) -> None:
+        #: What it was made of.
         self.text = text
         self.value = value
         # To encode a long string costs more than to decode it, and so does a lone surrogate. Parts
         # are compared by identity where they are few, or else where few lists and objects have
         # them (the benchmark `hostile-read`).
         self._holders = _holders(value, len(text) // _FEW_PARTS, sys.maxsize)
+        #: Whether it has few parts for its text. Only `value` itself matches then.
         self.has_few_parts = self._holders is not None
         self._write = _packed
         self._known: Any = None
