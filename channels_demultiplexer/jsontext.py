@@ -175,9 +175,9 @@ class Members:
         """
         # With so few commas it is mostly strings, which are decoded faster than they are concealed;
         # all else is decoded more slowly (the benchmark `hostile`).
-        if decoded is not None and text.count(",") < len(text) // _MOSTLY_STRINGS:
-            return self._walk(text, decoded)
-        return self._cut(text) if self._all_plain else self._walk(text, {})
+        if self._all_plain and (decoded is None or text.count(",") >= len(text) // _MOSTLY_STRINGS):
+            return self._cut(text)
+        return self._walk(text, {} if decoded is None else decoded)
 
     def _cut(self, text: str) -> list[str | None]:
         data = text.encode()

@@ -375,6 +375,10 @@ def test_members_that_are_decoded() -> None:
     text = f'{{"a":1,"b":2,"c":"{"x" * 9999}","a":"{LONE}"}}'
     assert Members(["a", "c"]).find(text, decoded) == [f'"{LONE}"', f'"{"x" * 9999}"']
     assert decoded == {"a": "\ud800", "c": "x" * 9999}
+    # Names that may be written with surrogates are decoded however many commas there are.
+    decoded = {}
+    assert Members(["😀"]).find('{"😀":"x"}', decoded) == ['"x"']
+    assert decoded == {"😀": "x"}
 
 
 # Test integers of too many digits.
