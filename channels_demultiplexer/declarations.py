@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 
 from .child import Child, inner_of, is_router, unwrap
 from .conf import SETTINGS, child_fault, nearest
-from .frames import name_fault
+from .names import name_fault
 
 __all__ = [
     "ATTRIBUTES",

@@ -13,7 +13,6 @@ from channels.exceptions import AcceptConnection, DenyConnection, StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
-from . import jsontext
 from .asgi import ASGIView, Message, Receive, Scope, Send
 from .child import child
 from .close_codes import CloseCode, plain_disconnect
@@ -22,10 +21,12 @@ from .connection import Connection
 from .control import Close, Open, Ping
 from .declarations import ATTRIBUTES, wrong_arguments
 from .exceptions import FrameError, MalformedFrame, StreamNotOpen
-from .frames import SUBPROTOCOL, Data, Frame, name_fault
+from .frames import SUBPROTOCOL, Data, Frame
 from .listing import StreamDeclaration, streams_of
+from .names import name_fault
 from .receivers import dispatch_from, open_channel
 from .routing import Routes
+from .snapshot import Snapshot
 
 __all__ = ["WebsocketDemultiplexer", "child"]
 
@@ -106,7 +107,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         self._served: Connection | None = None
         # The text message that receive_json has been given, and its stream, where it is a data
         # frame that has not been delivered.
-        self._given: jsontext.Snapshot | None = None
+        self._given: Snapshot | None = None
         self._undelivered: str | None = None
         # Whether it may be in its groups, has been told of the connect, and of the disconnect.
         self._joined = False

@@ -14,35 +14,16 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from . import jsontext
 from .close_codes import plain_code
-from .control import (
-    FIELDS,
-    Close,
-    Open,
-    Ping,
-    read_close,
-    read_open,
-    shown,
-    string_of,
-    wrong,
-)
+from .control import FIELDS, Close, Open, Ping, read_close, read_open, shown, string_of, wrong
 from .envelope import Envelope, NoEnvelope
 from .exceptions import FrameError, FrameTooLarge, MalformedFrame
+from .names import MAX_NAME_SIZE, name_fault
+from .snapshot import Snapshot
 
-__all__ = [
-    "CONTROL_FIELDS",
-    "MAX_NAME_SIZE",
-    "SUBPROTOCOL",
-    "Codec",
-    "Data",
-    "Frame",
-    "name_fault",
-]
+__all__ = ["CONTROL_FIELDS", "SUBPROTOCOL", "Codec", "Data", "Frame"]
 
 #: The WebSocket subprotocol that stands for version 1 of the protocol.
 SUBPROTOCOL: Final = "channels-demultiplexer.v1"
-
-#: The most UTF-8 bytes that a stream's name may have: what one length byte can say.
-MAX_NAME_SIZE: Final = 255
 
 # The characters that cannot be too many bytes for a name.
 _SURELY_SHORT: Final = MAX_NAME_SIZE // 4
@@ -67,17 +48,6 @@ class Data(msgspec.Struct, frozen=True, gc=False):
 
 
 Frame = Data | Open | Close | Ping
-
-
-def name_fault(name: str) -> str | None:
-    """Return what makes `name` no stream's name, or None where it is one."""
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        return "the stream's name has a lone surrogate"
-    if not 0 < size <= MAX_NAME_SIZE:
-        return f"a stream's name has 1 to {MAX_NAME_SIZE} bytes, not {size}"
-    return None
 
 
 class Codec:
@@ -142,7 +112,7 @@ class Codec:
         self._text_part = f",{jsontext.encode(text_key)}:"
         self._event_part = f"{jsontext.encode(event_key)}:"
 
-    def parse(self, text: str, given: jsontext.Snapshot | None = None) -> Frame:
+    def parse(self, text: str, given: Snapshot | None = None) -> Frame:
         """
         Parse a text message.
 
@@ -206,7 +176,7 @@ class Codec:
         content = data[end:] if self._manage_envelope else data
         return Data(stream, {"type": "websocket.receive", "bytes": content})
 
-    def decode(self, text: str) -> tuple[Any, jsontext.Snapshot]:
+    def decode(self, text: str) -> tuple[Any, Snapshot]:
         """
         Decode a text message whole; return its content, and what tells whether that is changed.
 
@@ -217,7 +187,7 @@ class Codec:
         self._encoded(text)
         try:
             content = jsontext.decode(text)
-            return content, jsontext.Snapshot(content, text)
+            return content, Snapshot(content, text)
         except (ValueError, RecursionError):
             raise MalformedFrame("the message is not JSON") from None
 
@@ -315,7 +285,7 @@ class Codec:
             f'{self._stream_part}{jsontext.encode(stream)},{self._event_part}"{event}",{fields}}}'
         )
 
-    def _decode_slowly(self, text: str, given: jsontext.Snapshot | None) -> Any:
+    def _decode_slowly(self, text: str, given: Snapshot | None) -> Any:
         """
         Find what there is in a message that msgspec refused as an envelope, or that is decoded.
 

@@ -8,12 +8,9 @@ it refuses and browsers write; what msgspec refuses, the standard library decide
 from __future__ import annotations
 
 import json
-import marshal
-import operator
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,7 +18,6 @@ from msgspec import UNSET, UnsetType
 
 __all__ = [
     "Members",
-    "Snapshot",
     "decode",
     "encode",
     "is_json",
@@ -51,11 +47,6 @@ _FEW_DIGITS: Final = sys.int_info.str_digits_check_threshold
 # Before the digits of a fraction or an exponent.
 _FRACTION: Final = re.compile(r"(?:[.eE+]|[eE]-)\Z")
 _check: Final = msgspec.json.Decoder(msgspec.Raw).decode
-# At most one part in so many characters is few; and so many are, for what msgpack can't write.
-_FEW_PARTS: Final = 256
-# So many parts to each list or object are many.
-_MANY_PARTS: Final = 16
-_pack: Final = msgspec.msgpack.Encoder().encode
 
 
 def decode(text: str) -> Any:
@@ -249,115 +240,6 @@ def _skip(text: str, index: int) -> int:
 # Such is one with a backslash too, but msgspec takes none.
 _CONCEALABLE: Final = re.compile(r"[\ud000-\uefff\U00010000-\U0010ffff]")
 _MOSTLY_STRINGS: Final = 256
-
-
-class Snapshot:
-    """
-    Tells whether a decoded value is still as it was: 1, 1.0 and true differ, as in JSON.
-
-    Args:
-        value: the value.
-        text: the JSON text that it was decoded from.
-
-    Raises:
-        RecursionError: if it is nested too deeply.
-    """
-
-    __slots__ = ("_holders", "_known", "_write", "has_few_parts", "text", "value")
-
-    def __init__(self, value: Any, text: str) -> None:
-        #: What it was made of.
-        self.text = text
-        self.value = value
-        # To encode a long string costs more than to decode it, and so does a lone surrogate. Parts
-        # are compared by identity where they are few, or else where few lists and objects have
-        # them (the benchmark `hostile-read`).
-        self._holders = _holders(value, len(text) // _FEW_PARTS, sys.maxsize)
-        #: Whether it has few parts for its text. Only `value` itself matches then.
-        self.has_few_parts = self._holders is not None
-        self._write = _packed
-        self._known: Any = None
-        if self._holders is None:
-            self._known = _packed(value)
-            if self._known is None:
-                self._holders = _holders(value, _FEW_PARTS, _MANY_PARTS)
-        if self._holders is not None:
-            self._known = (_sizes(*self._holders), [*_parts(*self._holders)])
-        elif self._known is None:
-            self._write = _written
-            self._known = _written(value)
-
-    def matches(self, value: Any) -> bool:
-        """
-        Say whether `value` is the same object with the same content.
-
-        Of another object with equal content it may say either.
-
-        Raises:
-            TypeError: perhaps, if the value cannot be written as JSON.
-            RecursionError: perhaps, if it is nested too deeply.
-        """
-        if self._holders is None:
-            return bool(self._write(value) == self._known)
-        sizes, parts = self._known
-        return (
-            value is self.value
-            and _sizes(*self._holders) == sizes
-            and all(map(operator.is_, _parts(*self._holders), parts))
-        )
-
-
-_Lists = list[list[Any]]
-_Dicts = list[dict[str, Any]]
-
-
-def _holders(value: Any, most: int, each: int) -> tuple[_Lists, _Dicts] | None:
-    """
-    Return all lists and all dicts within a value.
-
-    None where there are more than `most` parts, and fewer than `each` for each list and dict.
-    """
-    lists: _Lists = []
-    dicts: _Dicts = []
-    parts = [value]
-    for part in parts:  # to which more are added
-        if type(part) is list:
-            lists.append(part)
-            parts += part
-        elif type(part) is dict:
-            dicts.append(part)
-            parts += part.values()
-        else:
-            continue
-        if most < len(parts) < each * (len(lists) + len(dicts)):
-            return None
-    return lists, dicts
-
-
-def _sizes(lists: _Lists, dicts: _Dicts) -> list[int]:
-    # Without them, what one list loses to the next would not be seen.
-    return [*map(len, lists), *map(len, dicts)]
-
-
-def _parts(lists: _Lists, dicts: _Dicts) -> Iterator[Any]:
-    flat = chain.from_iterable
-    return chain(flat(lists), flat(dicts), flat(map(dict.values, dicts)))
-
-
-def _packed(value: Any) -> bytes | None:
-    try:
-        return _pack(value)
-    except (TypeError, OverflowError, UnicodeEncodeError):
-        return None  # subclasses, integers of more than 64 bits, lone surrogates
-
-
-def _written(value: Any) -> bytes:
-    """Return what differs where values would be written differently as JSON."""
-    try:
-        # Version 2 is the last that writes equal values equally, however their parts are shared.
-        return marshal.dumps(value, 2)
-    except ValueError:  # of subclasses, and of very deep nesting
-        return json.dumps(value).encode()
 
 
 def plain(text: str) -> str:

@@ -19,6 +19,7 @@ from .child import is_router, unwrap
 from .conf import Options
 from .declarations import DeclarationError, declared_route, mounted_router
 from .exceptions import UnknownStream
+from .names import split_name
 from .shortcuts import spared, spared_route
 
 __all__ = ["ASGIApplication", "ASGIView", "Match", "Message", "Receive", "Routes", "Scope", "Send"]
@@ -84,7 +85,7 @@ class Routes:
                 declared.append(spared_route(route))
             else:
                 application, settings = unwrap(route.callback)
-                name_path, query = _split(name)
+                name_path, query = split_name(name)
                 self.fixed[name] = Match(
                     name, spared(application), True, name_path, query, settings
                 )
@@ -118,7 +119,7 @@ class Routes:
         exact = self.fixed.get(name)
         if exact is not None:
             return exact
-        name_path, query = _split(name)
+        name_path, query = split_name(name)
         fixed = self.fixed.get(name_path)
         if fixed is not None:
             return fixed._replace(name=name, path=name_path, query=query)
@@ -186,13 +187,6 @@ class Routes:
             child["extensions"] = {**scope["extensions"]}
             child["extensions"].pop(_DENIAL_RESPONSE, None)
         return child
-
-
-def _split(name: str) -> tuple[str, str | None]:
-    """Split a name, which reads like a relative URL, into its path and its query."""
-    name = name.partition("#")[0]
-    name_path, question_mark, query = name.partition("?")
-    return name_path, query if question_mark else None
 
 
 def _resolve(router: Any, remaining: str) -> Mapping[str, Any] | None:

@@ -29,6 +29,7 @@ from channels_demultiplexer import (
     conf,
     exceptions,
     frames,
+    names,
     signals,
     status,
     testing,
@@ -79,7 +80,7 @@ def test_the_protocol_names_every_code_and_status():
     missing = [number for number in numbers if f"``{number:d}``" not in text]
     assert not missing
     assert f"``{frames.SUBPROTOCOL}``" in text
-    assert f"{frames.MAX_NAME_SIZE} bytes" in text
+    assert f"{names.MAX_NAME_SIZE} bytes" in text
 
 
 @pytest.mark.parametrize("module", [client, exceptions, signals, status, testing])

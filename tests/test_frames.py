@@ -18,11 +18,9 @@ from channels_demultiplexer.exceptions import (
 )
 from channels_demultiplexer.frames import (
     CONTROL_FIELDS,
-    MAX_NAME_SIZE,
     SUBPROTOCOL,
     Codec,
     Data,
-    name_fault,
 )
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -374,22 +372,6 @@ def test_good_name(name: str) -> None:
     """A name is any text of 1 to 255 bytes."""
     frame = codec().parse(json.dumps({"stream": name, "payload": 1}))
     assert frame == Data(name, {"type": "websocket.receive", "text": "1"})
-
-
-@pytest.mark.parametrize(
-    ("name", "fault"),
-    [
-        ("a", None),
-        ("a" * 255, None),
-        ("", "a stream's name has 1 to 255 bytes, not 0"),
-        ("é" * 128, "a stream's name has 1 to 255 bytes, not 256"),
-        ("a\ud800", "the stream's name has a lone surrogate"),
-    ],
-    ids=short,
-)
-def test_name_fault(name: str, fault: str | None) -> None:
-    """`name_fault` says what is wrong with a name."""
-    assert name_fault(name) == fault
 
 
 # Test that a frame has one content.
@@ -1233,7 +1215,6 @@ def test_unmanaged_malformed(content: str) -> None:
 def test_constants() -> None:
     """The constants of the protocol are those of its document."""
     assert SUBPROTOCOL == "channels-demultiplexer.v1"
-    assert MAX_NAME_SIZE == 255
     fields = ("subprotocols", "subprotocol", "query", "credit", "code", "reason", "status")
     assert fields == CONTROL_FIELDS
 
