@@ -19,7 +19,7 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple
@@ -96,14 +96,30 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             future.set_exception(error)
 
 
+@contextlib.contextmanager
+def _clock(read: Callable[[], float]) -> Iterator[None]:
+    """
+    Have `read` for `time.monotonic`.
+
+    The demultiplexer lets others run when it has worked for long, which on a busy machine would be
+    at any time.
+    """
+    clock, time.monotonic = time.monotonic, read
+    try:
+        yield
+    finally:
+        time.monotonic = clock
+
+
 def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in a loop where no waiting takes time."""
+    """Run a test in a loop where neither waiting nor work takes time."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
         loop = VirtualLoop()
         try:
-            loop.run_until_complete(test(*args, **kwargs))
+            with _clock(loop.time):
+                loop.run_until_complete(test(*args, **kwargs))
         finally:
             loop.close()
 
@@ -685,18 +701,14 @@ def play(scenario: Scenario) -> Outcome:
         logging.getLogger(name).addHandler(handler)
         logging.getLogger(name).propagate = False
     logging.getLogger("channels_demultiplexer").setLevel(logging.DEBUG)
-    # The demultiplexer lets others run when it has worked for long. On a busy machine that would be
-    # at any time, and no play like the one before.
-    clock, time.monotonic = time.monotonic, lambda: 0.0
     hook, sys.unraisablehook = sys.unraisablehook, lambda what: complaints.append(str(what))
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings(record=True) as caught, _clock(loop.time):
             warnings.simplefilter("always")
             tasks = _run(loop, world.run())
             gc.collect(1)
     finally:
         sys.unraisablehook = hook
-        time.monotonic = clock
         for name, handler in loggers.items():
             logging.getLogger(name).removeHandler(handler)
             logging.getLogger(name).propagate = True
