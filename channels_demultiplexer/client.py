@@ -24,7 +24,7 @@ from websockets.protocol import State
 from .client_errors import FrameRefused, StreamClosed, StreamError, StreamRefused
 from .client_stream import MAX_QUEUE, Answer, Stream
 from .close_codes import CloseCode
-from .exceptions import FrameError
+from .exceptions import FrameError, FrameTooLarge
 from .frames import CONTROL_FIELDS, SUBPROTOCOL, Codec, Data, Frame
 
 __all__ = [
@@ -63,7 +63,7 @@ class Connection(ClientConnection):
     others then.
 
     Attributes:
-        max_frame_size: the most bytes of a data frame that streams send.
+        max_frame_size: the most bytes of a frame that streams send.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Connection(ClientConnection):
             open_timeout: seconds to open it, or None.
 
         Raises:
-            MalformedFrame: a ValueError, if the name, a subprotocol or the query cannot be sent.
+            MalformedFrame, FrameTooLarge: if name, subprotocols or query cannot be sent.
 
         Opening it raises:
             StreamRefused: if its consumer refuses, or crashes first.
@@ -171,7 +171,13 @@ class Connection(ClientConnection):
         """Write a control frame that the server will take, or raise what it would answer."""
         frame = json.dumps({self._keys["stream"]: name, self._keys["event"]: event, **fields})
         self._codec.parse(frame)
+        self._check_size(frame)
         return frame
+
+    def _check_size(self, frame: str | bytes) -> None:
+        """Raise for a frame that is ASCII, or encoded, if it is larger than the server takes."""
+        if len(frame) > self.max_frame_size:
+            raise FrameTooLarge(len(frame), self.max_frame_size)
 
     def _post(self, frame: str) -> None:
         """Write a control frame at once: these are few and small, and none may be held up."""
@@ -237,7 +243,7 @@ class connect(websockets_connect):  # noqa: N801 - as that of `websockets` is ca
     Args:
         uri: such as "wss://example.org/ws/".
         keys: the keys that settings have renamed, such as `{"stream": "channel"}`.
-        max_frame_size: the most bytes of a data frame, as the setting of the server has it.
+        max_frame_size: the most bytes of a frame, as the setting of the server has it.
         options: those of `websockets`; most servers want `origin`. `subprotocols` are by default
             the protocol's own.
 

@@ -21,7 +21,6 @@ from websockets.protocol import State
 from . import jsontext
 from .client_errors import FrameRefused, StreamClosed, StreamRefused
 from .close_codes import CloseCode
-from .exceptions import FrameTooLarge
 from .status import StatusCodes
 
 if TYPE_CHECKING:
@@ -172,15 +171,11 @@ class Stream:
             StreamClosed: if the stream has ended or is closing.
             websockets.exceptions.ConnectionClosed: if the socket has closed.
         """
-        frame: str | bytes
         if isinstance(message, str):
-            frame = text = self._envelope.text(message)
-            size = len(text.encode())
+            frame = self._envelope.text(message).encode()
         else:
             frame = self._envelope.bytes(message)
-            size = len(frame)
-        if size > self._socket.max_frame_size:
-            raise FrameTooLarge(size, self._socket.max_frame_size)
+        self._socket._check_size(frame)
         if self._credit is not None:
             await self._credit.acquire()
             if self.state is not State.OPEN:
@@ -188,7 +183,7 @@ class Stream:
         if self.state is State.CONNECTING:
             raise RuntimeError("the stream is not open: use `async with` or `await` first")
         self._check()
-        await self._socket.send(frame)
+        await self._socket.send(frame, text=isinstance(message, str))
 
     async def send_json(self, value: Any) -> None:
         """
@@ -241,6 +236,7 @@ class Stream:
 
         Raises:
             MalformedFrame: if `code` is not from 1000 to 4999, or `reason` no string.
+            FrameTooLarge: if the reason is too long for the server.
             TimeoutError: if it takes longer than the `close_timeout` of `connect`.
         """
         self._socket._control(self.name, "close", code=code, reason=reason)

@@ -307,6 +307,17 @@ async def test_send_too_large(server: Server, content: str | bytes) -> None:
         assert await echo.recv() == "x"
 
 
+async def test_control_frame_too_large(server: Server) -> None:
+    """Neither is an `open` or a `close` that the server would refuse without naming the stream."""
+    async with connected(server, max_frame_size=1000) as socket, socket.stream("echo") as echo:
+        with pytest.raises(FrameTooLarge, match="exceeds the limit of 1000 bytes"):
+            socket.stream("echo#2", query=1000 * "x")
+        with pytest.raises(FrameTooLarge, match="exceeds the limit of 1000 bytes"):
+            await echo.close(1000, 1000 * "x")
+        await echo.send("x")
+        assert await echo.recv() == "x"
+
+
 async def test_send_when_not_open(server: Server) -> None:
     """Before the opening a send is a mistake, after the end it raises StreamClosed."""
     async with connected(server) as socket:
