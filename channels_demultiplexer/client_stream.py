@@ -90,7 +90,8 @@ class Stream:
         # The mailbox: what has come and was not taken, and who waits for more.
         self._messages: deque[str | bytes | FrameRefused] = deque()
         self._reader: asyncio.Future[None] | None = None
-        self._overflowed = False
+        # What ends it where it was full: nothing more is taken then.
+        self._overflow: StreamClosed | None = None
         # A permit for each data frame that may be sent, None where the server gives no credit.
         self._credit: asyncio.Semaphore | None = None
         # By uuid. All begin with the stream's own: so an answer is known for one, whose request may
@@ -126,7 +127,7 @@ class Stream:
             while True:
                 yield await self.recv_json()
         except StreamClosed as closed:
-            if self._overflowed or closed.code not in (1000, 1001):
+            if closed.code not in (1000, 1001):
                 raise
         except ConnectionClosedOK:
             return
@@ -321,11 +322,14 @@ class Stream:
                 if answer is not None and not answer.done():
                     answer.set_result(value)
                 return
+        if self._overflow is not None:
+            return
         if self._full:
             # To stop reading would hold up every stream, and nothing may be missing in between.
-            self._overflowed = True
-            self._leave(CloseCode.TRY_AGAIN_LATER.value, f"{self._max_queue} messages wait unread")
-        if not self._overflowed:
+            reason = f"{self._max_queue} messages wait unread"
+            self._overflow = StreamClosed(self.name, CloseCode.TRY_AGAIN_LATER.value, reason)
+            self._leave(self._overflow.code, reason)
+        else:
             self._messages.append(message)
             self._wake()
 
@@ -354,11 +358,12 @@ class Stream:
             self._messages.clear()
             return
         error = (StreamClosed if self._opened else StreamRefused)(self.name, code, reason)
-        self._end(self._error if self._overflowed and self._error else error, code, reason)
+        self._end(error, code, reason)
 
     def _end(self, error: Exception, code: int | None = None, reason: str | None = None) -> None:
         self.state = State.CLOSED
-        self.close_code, self.close_reason, self._error = code, reason, error
+        self.close_code, self.close_reason = code, reason
+        self._error = self._overflow or error
         del self._socket._streams[self.name]
         self._answered.set()
         self._ended.set()

@@ -1039,7 +1039,7 @@ async def test_open_in_time_while_closing() -> None:
 
 
 async def test_overflow_while_closing() -> None:
-    """What overflows a stream that is being left is dropped, and the code is the caller's."""
+    """What overflows a stream that is being left is dropped, and who reads on is told so."""
 
     async def script(socket: ServerConnection) -> None:
         await expect(socket, event="open")
@@ -1054,7 +1054,26 @@ async def test_overflow_while_closing() -> None:
         stream = await socket.stream("a", max_queue=2)
         await stream.close(1000)
         assert [await stream.recv_json() for _ in range(2)] == [0, 1]
-        with pytest.raises(StreamClosed, match="1000"):
+        with pytest.raises(StreamClosed, match="1013 2 messages wait unread"):
+            await rest(stream)
+        assert stream.close_code == 1000
+
+
+async def test_overflow_and_the_end_of_the_socket() -> None:
+    """Where the socket closes in peace before a full mailbox's stream has, the gap is told."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None)
+        for number in range(5):
+            await socket.send(f'{{"stream":"a","payload":{number}}}')
+        await expect(socket, event="close", code=1013)
+
+    async with scripted(script) as socket:
+        stream = await socket.stream("a", max_queue=2)
+        await stream._ended.wait()
+        assert [await stream.recv_json() for _ in range(2)] == [0, 1]
+        with pytest.raises(StreamClosed, match="1013 2 messages wait unread"):
             await rest(stream)
 
 
