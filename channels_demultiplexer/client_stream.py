@@ -79,8 +79,6 @@ class Stream:
         self._envelope = socket._codec.envelope(name)
         # Whether `_open` has said `open`: the server opens eager streams without.
         self._claimed = False
-        # Whether the server had opened it before, so that a `close` may be of that life.
-        self._eager = False
         # Whether the server has confirmed the `open`.
         self._opened = False
         self._answered = asyncio.Event()
@@ -278,7 +276,7 @@ class Stream:
             if earlier._claimed:
                 label = f"{self.name.partition('#')[0]}#2"
                 raise ValueError(f"{self.name!r} is open already: {label!r} is another like it")
-            self._messages, self._eager = earlier._messages, True
+            self._messages = earlier._messages
         self._socket._begin(self)
         self._claimed = True
 
@@ -352,9 +350,8 @@ class Stream:
             self._put(error)
 
     def _close(self, code: int, reason: str) -> None:
-        if self._eager and not self._opened:
-            # The end of an eager stream that crossed with our `open`, which is yet to be answered.
-            self._eager = False
+        if self._messages and not self._opened:
+            # Of an eager stream: its end has crossed with our `open`, which is yet to be answered.
             self._messages.clear()
             return
         error = (StreamClosed if self._opened else StreamRefused)(self.name, code, reason)
