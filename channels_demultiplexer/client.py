@@ -83,8 +83,8 @@ class Connection(ClientConnection):
         self._event_type = msgspec.defstruct("_Event", _EVENT_FIELDS, rename=dict(keys))
         # By name: what is opening, open or closing, and what came open without being asked for.
         self._streams: dict[str, Stream] = {}
-        # Returns why it has ended. None until the first stream opens.
-        self._listening: asyncio.Task[Exception] | None = None
+        # None until the first stream opens.
+        self._listening: asyncio.Task[None] | None = None
 
     def stream(
         self,
@@ -136,35 +136,34 @@ class Connection(ClientConnection):
             if self._listening is not None:
                 await asyncio.wait([self._listening])
 
-    async def _listen(self) -> Exception:
-        """Hand on what comes, until the socket has closed; tell the streams, and return why."""
-        error: Exception
+    async def _listen(self) -> None:
+        """Hand on what comes, until the socket has closed; then tell the streams."""
+        error: Exception | None = None
         try:
             while True:
-                heard = self._hear(await self.recv())
-                if heard is not None and heard._full:
-                    await asyncio.sleep(0)  # its reader's turn: one that keeps up loses nothing
+                await self._hear(await self.recv())
         except (ConnectionClosed, ConcurrencyError) as ended:
             error = ended
         except Exception:
-            # With nobody to listen, each stream would wait for ever.
             logger.exception("the client failed at a message of the server")
-            # RFC 6455, section 7.1.7. Not close(): what still comes would hold up its answer.
-            self.protocol.fail(CloseCode.INTERNAL_ERROR.value)
-            self.send_data()
-            self.transport.abort()
-            await self.wait_closed()
-            error = self.protocol.close_exc
-        for stream in list(self._streams.values()):
-            stream._end(error, self.close_code, self.close_reason)
-        return error
+        finally:
+            if error is None:
+                # It failed, or the event loop ends. With nobody to listen, each stream would wait
+                # for ever. RFC 6455, section 7.1.7: not close(), which waits for an answer.
+                self.protocol.fail(CloseCode.INTERNAL_ERROR.value)
+                self.send_data()
+                self.transport.abort()
+                self.protocol.receive_eof()
+                error = self.protocol.close_exc
+            for stream in list(self._streams.values()):
+                stream._end(error, self.close_code, self.close_reason)
 
     def _begin(self, stream: Stream) -> None:
-        if self._listening is not None and self._listening.done():
-            raise self._listening.result()
+        if self.state is State.CLOSED:
+            raise self.protocol.close_exc
         self._streams[stream.name] = stream
         # Not before: an eager task may have ended already, and have told all streams.
-        if self._listening is None:
+        if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._listen())
 
     def _control(self, name: str, event: str, **fields: Any) -> str:
@@ -186,8 +185,8 @@ class Connection(ClientConnection):
             self.protocol.send_text(frame.encode())
             self.send_data()
 
-    def _hear(self, message: str | bytes) -> Stream | None:
-        """Hand a message on, and return the stream where it is data."""
+    async def _hear(self, message: str | bytes) -> None:
+        """Hand a message on."""
         try:
             if isinstance(message, bytes):
                 frame: Frame | None = self._codec.parse_binary(message)
@@ -197,10 +196,11 @@ class Connection(ClientConnection):
             frame = None  # perhaps of the kinds that only servers send
         if not isinstance(frame, Data):
             self._hear_event(message)
-            return None
+            return
         stream = self._streams.get(frame.stream) or self._unasked(frame.stream)
         stream._put(frame.message["text" if isinstance(message, str) else "bytes"])
-        return stream
+        if stream._full:
+            await asyncio.sleep(0)  # its reader's turn: one that keeps up loses nothing
 
     def _hear_event(self, message: str | bytes) -> None:
         try:

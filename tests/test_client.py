@@ -382,6 +382,18 @@ async def test_recv_of_socket(server: Server) -> None:
         await asyncio.wait([waiting])
 
 
+async def test_close_while_the_socket_closes(server: Server) -> None:
+    """A stream that is left while the socket closes ends with that."""
+    async with connected(server) as socket:
+        echo = await socket.stream("echo")
+        closing = asyncio.create_task(socket.close(1000, "enough"))
+        await asyncio.sleep(0)
+        assert socket.state is State.CLOSING
+        await echo.close(4000)
+        assert (echo.close_code, echo.close_reason) == (socket.close_code, socket.close_reason)
+        await closing
+
+
 async def test_streams_end_with_the_socket(server: Server) -> None:
     """Where the connection is lost every wait ends, with what websockets raises."""
     async with connected(server) as socket:
@@ -677,6 +689,23 @@ async def test_cancelled_close_of_the_socket() -> None:
                 await closing
         assert socket.state is State.CLOSED
         deaf.set()
+
+
+def test_end_of_the_event_loop(server: Server) -> None:
+    """Where all tasks are cancelled at once, the client's own too, streams wait for nothing."""
+
+    async def listen(is_open: asyncio.Event) -> None:
+        async with connected(server, close_timeout=0.1) as socket, socket.stream("echo") as echo:
+            is_open.set()
+            await echo.recv()
+
+    async def main() -> asyncio.Task[None]:
+        is_open = asyncio.Event()
+        listening = asyncio.create_task(listen(is_open))
+        await is_open.wait()
+        return listening
+
+    assert asyncio.run(main()).cancelled()
 
 
 # A random conversation.
