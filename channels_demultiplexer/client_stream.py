@@ -283,7 +283,7 @@ class Stream:
     def _check(self) -> None:
         """Raise what has ended the stream, if it has."""
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(None)  # to which each raising would add
 
     def _leave(self, code: int = CloseCode.NORMAL.value, reason: str = "") -> None:
         """Say `close` without waiting: who is cancelled could not, nor the one who listens."""

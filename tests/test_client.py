@@ -360,6 +360,19 @@ async def test_iteration_raises_after_a_close_of_ones_own(server: Server) -> Non
             await rest(echo)
 
 
+async def test_recv_after_the_end(server: Server) -> None:
+    """Each call after the end raises anew: what is raised does not grow."""
+    async with connected(server) as socket:
+        echo = await socket.stream("echo")
+        await echo.close()
+        lengths = set()
+        for _ in range(3):
+            with pytest.raises(StreamClosed) as caught:
+                await echo.recv()
+            lengths.add(len(caught.traceback))
+        assert len(lengths) == 1
+
+
 async def test_recv_twice(server: Server) -> None:
     """Two tasks cannot wait for one stream's messages."""
     async with connected(server) as socket, socket.stream("echo") as echo:
