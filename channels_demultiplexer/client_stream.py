@@ -274,8 +274,9 @@ class Stream:
             await earlier._ended.wait()
         if earlier is not None:
             if earlier._claimed:
-                label = f"{self.name.partition('#')[0]}#2"
-                raise ValueError(f"{self.name!r} is open already: {label!r} is another like it")
+                raise ValueError(
+                    f"{self.name!r} is open already: with another label it is another stream"
+                )
             self._messages = earlier._messages
         self._socket._begin(self)
         self._claimed = True
