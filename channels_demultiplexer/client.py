@@ -159,9 +159,12 @@ class Connection(ClientConnection):
                 stream._end(error, self.close_code, self.close_reason)
 
     def _begin(self, stream: Stream) -> None:
+        """Say `open` for a stream, and listen."""
         if self.state is State.CLOSED:
             raise self.protocol.close_exc
         self._streams[stream.name] = stream
+        stream.state = State.CONNECTING
+        self._post(stream._opening)
         # Not before: an eager task may have ended already, and have told all streams.
         if self._listening is None or self._listening.done():
             self._listening = asyncio.create_task(self._listen())
@@ -228,8 +231,8 @@ class Connection(ClientConnection):
     def _unasked(self, name: str) -> Stream:
         """Return a stream that nobody here has opened: its messages wait for who will."""
         stream = self._streams[name] = Stream(self, name, "")
-        stream.state = State.OPEN
-        stream._opened = True
+        stream.state = State.CONNECTING
+        stream._accept(None, None)
         return stream
 
 

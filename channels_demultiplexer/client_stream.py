@@ -54,7 +54,7 @@ class Stream:
 
     Attributes:
         name: the name.
-        state: `websockets.protocol.State`.
+        state: `websockets.protocol.State`, CLOSED before it is opened.
         subprotocol: the one that the consumer selected, or None.
         close_code, close_reason: how it ended, None before; the socket's where that has closed.
     """
@@ -68,23 +68,24 @@ class Stream:
         open_timeout: float | None = None,
     ) -> None:
         self.name = name
-        self.state = State.CONNECTING
+        self.state = State.CLOSED
         self.subprotocol: str | None = None
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self._socket = socket
+        # The `open`; "" where the server has opened it unasked.
         self._opening = opening
         self._max_queue = max_queue
         self._open_timeout = open_timeout
         self._envelope = socket._codec.envelope(name)
-        # Whether `_open` has said `open`: the server opens eager streams without.
-        self._claimed = False
         # Whether the server has confirmed the `open`.
         self._opened = False
         self._answered = asyncio.Event()
         self._ended = asyncio.Event()
-        # Why nothing can be sent any more and, after the end, why nothing more comes.
-        self._error: Exception | None = None
+        # Why nothing can be sent, and where it is closed why nothing comes.
+        self._error: Exception | None = RuntimeError(
+            "the stream is not open: use `async with` or `await` first"
+        )
         # The mailbox: what has come and was not taken, and who waits for more.
         self._messages: deque[str | bytes | FrameRefused] = deque()
         self._reader: asyncio.Future[None] | None = None
@@ -143,7 +144,7 @@ class Stream:
             websockets.exceptions.ConcurrencyError: if another task waits for a message.
         """
         while not self._messages:
-            if self.state is State.CLOSED:
+            if self.state is not State.CLOSING:
                 self._check()
             if self._reader is not None:
                 raise ConcurrencyError(f"another task already waits for {self.name!r}")
@@ -179,8 +180,6 @@ class Stream:
             await self._credit.acquire()
             if self.state is not State.OPEN:
                 self._credit.release()  # the next in line is to learn of the end too
-        if self.state is State.CONNECTING:
-            raise RuntimeError("the stream is not open: use `async with` or `await` first")
         self._check()
         await self._socket.send(frame, text=isinstance(message, str))
 
@@ -238,8 +237,7 @@ class Stream:
             FrameTooLarge: if the reason is too long for the server.
             TimeoutError: if it takes longer than the `close_timeout` of `connect`.
         """
-        self._socket._control(self.name, "close", code=code, reason=reason)
-        if not self._claimed:
+        if self.state is State.CLOSED:
             return
         self._leave(code, reason)
         try:
@@ -249,37 +247,35 @@ class Stream:
             raise TimeoutError(f"timed out closing the stream {self.name!r}") from None
 
     async def _open(self) -> Self:
-        if self._claimed:
-            raise RuntimeError("a stream is opened once: call stream() for another life of it")
         try:
             async with asyncio.timeout(self._open_timeout):
                 await self._claim()
-                self._socket._post(self._opening)
-                await self._answered.wait()
-        except BaseException as error:
-            if self._claimed:
-                self._leave()
-            if isinstance(error, TimeoutError):
-                raise TimeoutError(f"timed out opening the stream {self.name!r}") from None
-            raise
+                try:
+                    await self._answered.wait()
+                except asyncio.CancelledError:
+                    self._leave()
+                    raise
+        except TimeoutError:
+            raise TimeoutError(f"timed out opening the stream {self.name!r}") from None
         if not self._opened:
             self._check()
         return self
 
     async def _claim(self) -> None:
-        """Take the name, once its last life has ended."""
+        """Take the name, once its last life has ended, and say `open`."""
         streams = self._socket._streams
         # Lives of one name don't overlap here: else a 429 could be the answer to either.
         while (earlier := streams.get(self.name)) and earlier.state is State.CLOSING:
             await earlier._ended.wait()
+        if self._ended.is_set():
+            raise RuntimeError("a stream is opened once: call stream() for another life of it")
         if earlier is not None:
-            if earlier._claimed:
+            if earlier._opening:
                 raise ValueError(
                     f"{self.name!r} is open already: with another label it is another stream"
                 )
             self._messages = earlier._messages
         self._socket._begin(self)
-        self._claimed = True
 
     def _check(self) -> None:
         """Raise what has ended the stream, if it has."""
@@ -289,8 +285,7 @@ class Stream:
     def _leave(self, code: int = CloseCode.NORMAL.value, reason: str = "") -> None:
         """Say `close` without waiting: who is cancelled could not, nor the one who listens."""
         if self.state in (State.CONNECTING, State.OPEN):
-            closing = self._socket._control(self.name, "close", code=code, reason=reason)
-            self._socket._post(closing)
+            self._socket._post(self._socket._control(self.name, "close", code=code, reason=reason))
             self.state = State.CLOSING
             self._error = StreamClosed(self.name, code, reason)
             if self._credit is not None:
@@ -302,7 +297,7 @@ class Stream:
         if self.state is State.CONNECTING:
             if credit is not None:
                 self._credit = asyncio.Semaphore(credit)
-            self.state = State.OPEN
+            self.state, self._error = State.OPEN, None
             self.subprotocol = subprotocol
         self._opened = True
         self._answered.set()

@@ -318,12 +318,14 @@ async def test_control_frame_too_large(server: Server) -> None:
         assert await echo.recv() == "x"
 
 
-async def test_send_when_not_open(server: Server) -> None:
-    """Before the opening a send is a mistake, after the end it raises StreamClosed."""
+async def test_use_when_not_open(server: Server) -> None:
+    """Before the opening to send or receive is a mistake, after the end it raises StreamClosed."""
     async with connected(server) as socket:
         echo = socket.stream("echo")
-        with pytest.raises(RuntimeError, match="the stream is not open: use `async with`"):
-            await echo.send("x")
+        assert echo.state is State.CLOSED
+        for use in echo.send("x"), echo.recv():
+            with pytest.raises(RuntimeError, match="the stream is not open: use `async with`"):
+                await use
         await echo.close()
         async with echo:
             pass
@@ -371,6 +373,18 @@ async def test_recv_after_the_end(server: Server) -> None:
                 await echo.recv()
             lengths.add(len(caught.traceback))
         assert len(lengths) == 1
+
+
+async def test_recv_while_closing(server: Server) -> None:
+    """What the consumer says until the acknowledgement can be waited for."""
+    async with connected(server) as socket:
+        where = await socket.stream("where", query="")
+        assert await where.recv_json() == ""
+        closing = asyncio.create_task(where.close(4321))
+        await asyncio.sleep(0)
+        assert where.state is State.CLOSING
+        assert await where.recv_json() == 4321
+        await closing
 
 
 async def test_recv_twice(server: Server) -> None:
