@@ -78,10 +78,10 @@ class Stream:
         self._max_queue = max_queue
         self._open_timeout = open_timeout
         self._envelope = socket._codec.envelope(name)
-        # Whether the server has confirmed the `open`.
-        self._opened = False
-        self._answered = asyncio.Event()
-        self._ended = asyncio.Event()
+        # Done when the server has confirmed the `open`.
+        self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Done when the stream has ended.
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Why nothing can be sent, and where it is closed why nothing comes.
         self._error: Exception | None = RuntimeError(
             "the stream is not open: use `async with` or `await` first"
@@ -240,24 +240,24 @@ class Stream:
         if self.state is State.CLOSED:
             return
         self._leave(code, reason)
-        try:
-            async with asyncio.timeout(self._socket.close_timeout):
-                await self._ended.wait()
-        except TimeoutError:
-            raise TimeoutError(f"timed out closing the stream {self.name!r}") from None
+        await asyncio.wait([self._ended], timeout=self._socket.close_timeout)
+        if not self._ended.done():
+            raise TimeoutError(f"timed out closing the stream {self.name!r}")
 
     async def _open(self) -> Self:
         try:
             async with asyncio.timeout(self._open_timeout):
                 await self._claim()
                 try:
-                    await self._answered.wait()
+                    await asyncio.wait(
+                        [self._opened, self._ended], return_when=asyncio.FIRST_COMPLETED
+                    )
                 except asyncio.CancelledError:
                     self._leave()
                     raise
         except TimeoutError:
             raise TimeoutError(f"timed out opening the stream {self.name!r}") from None
-        if not self._opened:
+        if not self._opened.done():
             self._check()
         return self
 
@@ -266,8 +266,8 @@ class Stream:
         streams = self._socket._streams
         # Lives of one name don't overlap here: else a 429 could be the answer to either.
         while (earlier := streams.get(self.name)) and earlier.state is State.CLOSING:
-            await earlier._ended.wait()
-        if self._ended.is_set():
+            await asyncio.wait([earlier._ended])
+        if self._ended.done():
             raise RuntimeError("a stream is opened once: call stream() for another life of it")
         if earlier is not None:
             if earlier._opening:
@@ -299,8 +299,8 @@ class Stream:
                 self._credit = asyncio.Semaphore(credit)
             self.state, self._error = State.OPEN, None
             self.subprotocol = subprotocol
-        self._opened = True
-        self._answered.set()
+        if not self._opened.done():
+            self._opened.set_result(None)
 
     def _grant(self, credit: int) -> None:
         if self._credit is not None:
@@ -337,7 +337,7 @@ class Stream:
             return
         error = FrameRefused(self.name, status, reason)
         waiting = self._unanswered()
-        if not self._opened:
+        if not self._opened.done():
             self._end(error)
         elif waiting:
             for answer in waiting:
@@ -346,11 +346,11 @@ class Stream:
             self._put(error)
 
     def _close(self, code: int, reason: str) -> None:
-        if self._messages and not self._opened:
+        if self._messages and not self._opened.done():
             # Of an eager stream: its end has crossed with our `open`, which is yet to be answered.
             self._messages.clear()
             return
-        error = (StreamClosed if self._opened else StreamRefused)(self.name, code, reason)
+        error = (StreamClosed if self._opened.done() else StreamRefused)(self.name, code, reason)
         self._end(error, code, reason)
 
     def _end(self, error: Exception, code: int | None = None, reason: str | None = None) -> None:
@@ -358,8 +358,7 @@ class Stream:
         self.close_code, self.close_reason = code, reason
         self._error = self._overflow or error
         del self._socket._streams[self.name]
-        self._answered.set()
-        self._ended.set()
+        self._ended.set_result(None)
         self._wake()
         if self._credit is not None:
             self._credit.release()

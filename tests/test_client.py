@@ -182,7 +182,7 @@ async def test_open_in_time(server: Server) -> None:
         with pytest.raises(TimeoutError, match=r"^timed out opening the stream 'late'$"):
             await socket.stream("late", open_timeout=0.01)
         assert socket._streams["late"].state is State.CLOSING
-        await socket._streams["late"]._ended.wait()
+        await socket._streams["late"]._ended
 
 
 async def test_open_twice(server: Server) -> None:
@@ -495,7 +495,7 @@ async def test_full_mailbox(server: Server) -> None:
     """A stream whose reader falls behind is closed with 1013; what came before can be taken."""
     async with connected(server) as socket, socket.stream("flood", max_queue=10) as flood:
         await flood.send_json(1000)
-        await flood._ended.wait()
+        await flood._ended
         assert (flood.close_code, flood.close_reason) == (1013, "10 messages wait unread")
         assert [await flood.recv_json() for _ in range(10)] == list(range(10))
         with pytest.raises(StreamClosed, match="1013 10 messages wait unread"):
@@ -687,7 +687,7 @@ async def test_cancellation_at_each_step(server: Server, times: int) -> None:
             left = list(socket._streams.values())
             assert all(stream.state is State.CLOSING for stream in left)
             for stream in left:
-                await stream._ended.wait()
+                await stream._ended
             await is_alive(socket)
             if not task.cancelled():
                 await task
@@ -779,7 +779,7 @@ async def test_random_conversation(server: Server, seed: int) -> None:
             await socket.stream(name)
         for stream in list(socket._streams.values()):
             if stream.state is State.CLOSING:
-                await stream._ended.wait()
+                await stream._ended
         assert sorted(socket._streams) == names[::2]
         async with socket.stream("census") as census:
             assert await _census(census) == names[::2], server.log()
@@ -1131,7 +1131,7 @@ async def test_overflow_and_the_end_of_the_socket() -> None:
 
     async with scripted(script) as socket:
         stream = await socket.stream("a", max_queue=2)
-        await stream._ended.wait()
+        await stream._ended
         assert [await stream.recv_json() for _ in range(2)] == [0, 1]
         with pytest.raises(StreamClosed, match="1013 2 messages wait unread"):
             await rest(stream)
