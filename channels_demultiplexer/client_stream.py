@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Mapping
 from types import TracebackType
@@ -91,8 +92,8 @@ class Stream:
         self._reader: asyncio.Future[None] | None = None
         # What ends it where it was full: nothing more is taken then.
         self._overflow: StreamClosed | None = None
-        # A permit for each data frame that may be sent, None where the server gives no credit.
-        self._credit: asyncio.Semaphore | None = None
+        # A permit for each data frame that may be sent, enough for ever where there is no credit.
+        self._credit = asyncio.Semaphore(sys.maxsize)
         # By uuid. All begin with the stream's own: so an answer is known for one, whose request may
         # have been given up.
         self._requests: dict[str, asyncio.Future[Any]] = {}
@@ -176,10 +177,9 @@ class Stream:
         else:
             frame = self._envelope.bytes(message)
         self._socket._check_size(frame)
-        if self._credit is not None:
-            await self._credit.acquire()
-            if self.state is not State.OPEN:
-                self._credit.release()  # the next in line is to learn of the end too
+        await self._credit.acquire()
+        if self.state is not State.OPEN:
+            self._credit.release()  # the next in line is to learn of the end too
         self._check()
         await self._socket.send(frame, text=isinstance(message, str))
 
@@ -288,24 +288,22 @@ class Stream:
             self._socket._post(self._socket._control(self.name, "close", code=code, reason=reason))
             self.state = State.CLOSING
             self._error = StreamClosed(self.name, code, reason)
-            if self._credit is not None:
-                self._credit.release()
+            self._grant(1)
 
     # What the connection has heard. None of it waits.
 
     def _accept(self, subprotocol: str | None, credit: int | None) -> None:
         if self.state is State.CONNECTING:
-            if credit is not None:
-                self._credit = asyncio.Semaphore(credit)
             self.state, self._error = State.OPEN, None
             self.subprotocol = subprotocol
+            if credit is not None:
+                self._credit = asyncio.Semaphore(credit)
         if not self._opened.done():
             self._opened.set_result(None)
 
     def _grant(self, credit: int) -> None:
-        if self._credit is not None:
-            for _ in range(credit):
-                self._credit.release()
+        for _ in range(credit):
+            self._credit.release()
 
     def _put(self, message: str | bytes | FrameRefused) -> None:
         if isinstance(message, str) and self._uuid in message:
@@ -360,8 +358,7 @@ class Stream:
         del self._socket._streams[self.name]
         self._ended.set_result(None)
         self._wake()
-        if self._credit is not None:
-            self._credit.release()
+        self._grant(1)
         for answer in self._unanswered():
             answer.set_result(error)
 
