@@ -12,7 +12,6 @@ import json
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Generator, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from uuid import uuid4
 
@@ -100,19 +99,28 @@ class Stream:
         self._uuid = uuid4().hex
         self._numbers = itertools.count()
 
-    async def __aenter__(self) -> Self:
-        return await self._open()
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     def __await__(self) -> Generator[Any, None, Self]:
-        return self._open().__await__()
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> Self:
+        try:
+            async with asyncio.timeout(self._open_timeout):
+                await self._claim()
+                try:
+                    await asyncio.wait(
+                        [self._opened, self._ended], return_when=asyncio.FIRST_COMPLETED
+                    )
+                except asyncio.CancelledError:
+                    self._leave()
+                    raise
+        except TimeoutError:
+            raise TimeoutError(f"timed out opening the stream {self.name!r}") from None
+        if not self._opened.done():
+            self._check()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """
@@ -244,23 +252,6 @@ class Stream:
         if not self._ended.done():
             raise TimeoutError(f"timed out closing the stream {self.name!r}")
 
-    async def _open(self) -> Self:
-        try:
-            async with asyncio.timeout(self._open_timeout):
-                await self._claim()
-                try:
-                    await asyncio.wait(
-                        [self._opened, self._ended], return_when=asyncio.FIRST_COMPLETED
-                    )
-                except asyncio.CancelledError:
-                    self._leave()
-                    raise
-        except TimeoutError:
-            raise TimeoutError(f"timed out opening the stream {self.name!r}") from None
-        if not self._opened.done():
-            self._check()
-        return self
-
     async def _claim(self) -> None:
         """Take the name, once its last life has ended, and say `open`."""
         streams = self._socket._streams
@@ -334,13 +325,9 @@ class Stream:
         if status == StatusCodes.CONFLICT:
             return
         error = FrameRefused(self.name, status, reason)
-        waiting = self._unanswered()
         if not self._opened.done():
             self._end(error)
-        elif waiting:
-            for answer in waiting:
-                answer.set_result(error)
-        else:
+        elif not self._fail_requests(error):
             self._put(error)
 
     def _close(self, code: int, reason: str) -> None:
@@ -359,12 +346,15 @@ class Stream:
         self._ended.set_result(None)
         self._wake()
         self._grant(1)
-        for answer in self._unanswered():
-            answer.set_result(error)
+        self._fail_requests(error)
 
-    def _unanswered(self) -> list[asyncio.Future[Any]]:
-        """Return the requests that wait; one that has its answer, or was given up, may be there."""
-        return [answer for answer in self._requests.values() if not answer.done()]
+    def _fail_requests(self, error: Exception) -> bool:
+        """Tell the requests that wait of an error, and say whether there are any."""
+        # One that has its answer, or was given up, may still be there.
+        waiting = [answer for answer in self._requests.values() if not answer.done()]
+        for answer in waiting:
+            answer.set_result(error)
+        return bool(waiting)
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

@@ -425,7 +425,7 @@ async def test_streams_end_with_the_socket(server: Server) -> None:
     """Where the connection is lost every wait ends, with what websockets raises."""
     async with connected(server) as socket:
         echo, where = await socket.stream("echo"), await socket.stream("routes")
-        late = asyncio.create_task(socket.stream("late")._open())
+        late = asyncio.create_task(socket.stream("late").__aenter__())
         asking = asyncio.create_task(where.request("wait"))
         receiving = asyncio.create_task(echo.recv())
         for _ in range(3):
@@ -1092,7 +1092,7 @@ async def test_open_in_time_while_closing() -> None:
     async with scripted(script) as socket:
         (await socket.stream("a"))._leave()
         with pytest.raises(TimeoutError, match="timed out opening the stream 'a'"):
-            await asyncio.wait_for(socket.stream("a", open_timeout=0)._open(), PATIENCE / 4)
+            await asyncio.wait_for(socket.stream("a", open_timeout=0).__aenter__(), PATIENCE / 4)
         over.set()
         async with socket.stream("a") as again:
             assert again.state is State.OPEN
