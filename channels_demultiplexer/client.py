@@ -100,7 +100,7 @@ class Connection(ClientConnection):
 
         Args:
             name: such as "room/5/", with a label "room/5/#2": 1 to 255 bytes of UTF-8.
-            subprotocols: what the consumer may select from. None is empty.
+            subprotocols: what the consumer may select from: a list or a tuple, and not of "".
             query: the consumer's query string. With the subprotocols it has at most 8192 bytes.
             max_queue: messages that may wait to be taken, or None for no limit. At one more, the
                 stream is closed with 1013: to wait would hold up the other streams.
@@ -116,14 +116,9 @@ class Connection(ClientConnection):
             TimeoutError: after `open_timeout`.
             websockets.exceptions.ConnectionClosed: if the socket is closed.
         """
-        fields: dict[str, Any] = {"credit": True}
-        if subprotocols:
-            fields["subprotocols"] = (
-                subprotocols if isinstance(subprotocols, str) else [*subprotocols]
-            )
-        if query is not None:
-            fields["query"] = query
-        return Stream(self, name, self._control(name, "open", **fields), max_queue, open_timeout)
+        fields = {} if query is None else {"query": query}
+        opening = self._control(name, "open", credit=True, subprotocols=subprotocols, **fields)
+        return Stream(self, name, opening, max_queue, open_timeout)
 
     async def close(self, code: int = CloseCode.NORMAL.value, reason: str = "") -> None:
         """Close the socket, as that of `websockets`: streams end with it. Leaves no task."""
