@@ -83,8 +83,8 @@ class Connection(ClientConnection):
         self._event_type = msgspec.defstruct("_Event", _EVENT_FIELDS, rename=dict(keys))
         # By name: what is opening, open or closing, and what came open without being asked for.
         self._streams: dict[str, Stream] = {}
-        # None until the first stream opens.
-        self._listening: asyncio.Task[None] | None = None
+        # Returns why it has ended. None until the first stream opens.
+        self._listening: asyncio.Task[Exception] | None = None
 
     def stream(
         self,
@@ -131,8 +131,8 @@ class Connection(ClientConnection):
             if self._listening is not None:
                 await asyncio.wait([self._listening])
 
-    async def _listen(self) -> None:
-        """Hand on what comes, until the socket has closed; then tell the streams."""
+    async def _listen(self) -> Exception:
+        """Hand on what comes, until the socket has closed; tell the streams, and return why."""
         error: Exception | None = None
         try:
             while True:
@@ -151,17 +151,19 @@ class Connection(ClientConnection):
                 self.protocol.receive_eof()
                 error = self.protocol.close_exc
             for stream in list(self._streams.values()):
+                stream._leave()  # where the socket goes on: others receive from it
                 stream._end(error, self.close_code, self.close_reason)
+        return error
 
     def _begin(self, stream: Stream) -> None:
         """Say `open` for a stream, and listen."""
-        if self.state is State.CLOSED:
-            raise self.protocol.close_exc
+        if self._listening is not None and self._listening.done():
+            raise self._listening.result().with_traceback(None)
         self._streams[stream.name] = stream
         stream.state = State.CONNECTING
         self._post(stream._opening)
         # Not before: an eager task may have ended already, and have told all streams.
-        if self._listening is None or self._listening.done():
+        if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
 
     def _control(self, name: str, event: str, **fields: Any) -> str:

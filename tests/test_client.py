@@ -398,15 +398,23 @@ async def test_recv_twice(server: Server) -> None:
         assert await waiting == "x"
 
 
-async def test_recv_of_socket(server: Server) -> None:
-    """While a task receives from the socket itself, no stream opens."""
-    async with connected(server) as socket:
-        waiting = asyncio.create_task(socket.recv())
+async def test_recv_of_socket() -> None:
+    """Where a task receives from the socket itself no stream opens, on the server neither."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await expect(socket, event="close")
+        await say(socket, "open", "close")
+        await socket.wait_closed()
+
+    async with scripted(script) as socket:
+        receiving = asyncio.create_task(socket.recv())
         await asyncio.sleep(0)
-        with pytest.raises(ConcurrencyError):
-            await socket.stream("echo")
-        waiting.cancel()
-        await asyncio.wait([waiting])
+        for _ in range(2):
+            with pytest.raises(ConcurrencyError):
+                await socket.stream("a")
+        assert json.loads(await receiving) == {"stream": "a", "event": "open"}
+        assert json.loads(await socket.recv()) == {"stream": "a", "event": "close"}
 
 
 async def test_close_while_the_socket_closes(server: Server) -> None:
