@@ -194,13 +194,13 @@ class Connection(ClientConnection):
                 frame = self._codec.parse(message)
         except FrameError:
             frame = None  # perhaps of the kinds that only servers send
-        if not isinstance(frame, Data):
+        if isinstance(frame, Data):
+            stream = self._streams.get(frame.stream) or self._unasked(frame.stream)
+            stream._put(frame.message["text" if isinstance(message, str) else "bytes"])
+            if stream._full:
+                await asyncio.sleep(0)  # its reader's turn: one that keeps up loses nothing
+        else:
             self._hear_event(message)
-            return
-        stream = self._streams.get(frame.stream) or self._unasked(frame.stream)
-        stream._put(frame.message["text" if isinstance(message, str) else "bytes"])
-        if stream._full:
-            await asyncio.sleep(0)  # its reader's turn: one that keeps up loses nothing
 
     def _hear_event(self, message: str | bytes) -> None:
         try:
@@ -208,7 +208,7 @@ class Connection(ClientConnection):
         except (ValueError, RecursionError, msgspec.ValidationError):
             self.logger.warning("ignored a message that is no frame: %.200r", message)
             return
-        stream = None if event.stream is None else self._streams.get(event.stream)
+        stream = self._streams.get(event.stream)
         reason = event.payload.get("error", "") if isinstance(event.payload, dict) else ""
         match event.event:
             case "error" if event.stream is None:
