@@ -305,20 +305,19 @@ class Stream:
                 if answer is not None and not answer.done():
                     answer.set_result(value)
                 return
-        if self._overflow is not None:
-            return
         if self._full:
             # To stop reading would hold up every stream, and nothing may be missing in between.
             reason = f"{self._max_queue} messages wait unread"
             self._overflow = StreamClosed(self.name, CloseCode.TRY_AGAIN_LATER.value, reason)
             self._leave(self._overflow.code, reason)
-        else:
+        elif self._overflow is None:
             self._messages.append(message)
             self._wake()
 
     @property
     def _full(self) -> bool:
-        return self._max_queue is not None and len(self._messages) >= self._max_queue
+        limit = self._max_queue
+        return self._overflow is None and limit is not None and len(self._messages) >= limit
 
     def _refuse(self, status: int, reason: str) -> None:
         """Take an error frame. A 409 says nothing: the stream's `close` tells of the end."""

@@ -524,13 +524,39 @@ async def test_mailbox_without_limit(server: Server) -> None:
         assert [await flood.recv_json() for _ in range(1101)] == [*range(1100), "done"]
 
 
-async def test_mailbox_of_a_reader_that_keeps_up(server: Server) -> None:
-    """A reader that keeps up gets all, however little may wait."""
+async def _directly(receiving: Coroutine[Any, Any, Any]) -> Any:
+    return await receiving
+
+
+async def _by_task(receiving: Coroutine[Any, Any, Any]) -> Any:
+    return await asyncio.create_task(receiving)
+
+
+@pytest.mark.parametrize("take", [_directly, _by_task])
+async def test_mailbox_of_a_reader_that_keeps_up(
+    server: Server, take: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]
+) -> None:
+    """A reader that keeps up gets all, however little may wait, and however it takes that."""
     async with connected(server) as socket, socket.stream("flood", max_queue=1) as flood:
         await flood.send_json(3000)
         for number in range(3000):
-            assert await flood.recv_json() == number
-        assert await flood.recv_json() == "done"
+            assert await take(flood.recv_json()) == number
+        assert await take(flood.recv_json()) == "done"
+
+
+async def test_mailbox_at_the_opening() -> None:
+    """What comes with the answer to the `open` waits for who has waited for that."""
+
+    async def script(socket: ServerConnection) -> None:
+        await expect(socket, event="open")
+        await say(socket, "open", subprotocol=None)
+        for number in range(5):
+            await socket.send(f'{{"stream":"a","payload":{number}}}')
+        await expect(socket, event="close", code=1000)
+        await say(socket, "close", code=1000, reason="")
+
+    async with scripted(script) as socket, socket.stream("a", max_queue=1) as stream:
+        assert [await stream.recv_json() for _ in range(5)] == [*range(5)]
 
 
 # Requests.
