@@ -131,7 +131,7 @@ class Connection(ClientConnection):
             self.transport.abort()
             raise
         finally:
-            if self._listening is not None:
+            if self._listening is not None and self.transport.is_closing():
                 await asyncio.wait([self._listening])
 
     async def _listen(self) -> Exception:

@@ -24,6 +24,7 @@ from websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
     InvalidStatus,
+    ProtocolError,
 )
 from websockets.protocol import State
 
@@ -639,6 +640,18 @@ async def test_close_with_wrong_arguments(server: Server, code: Any, reason: Any
     async with connected(server) as socket, socket.stream("echo") as echo:
         with pytest.raises((MalformedFrame, TypeError)):
             await echo.close(code, reason)
+        await echo.send("x")
+        assert await echo.recv() == "x"
+
+
+@pytest.mark.parametrize(("code", "reason"), [(999, ""), (1000, 124 * "x")])
+async def test_close_the_socket_with_wrong_arguments(
+    server: Server, code: int, reason: str
+) -> None:
+    """A code or reason that no socket can send raises as in websockets, and the socket goes on."""
+    async with connected(server) as socket, socket.stream("echo") as echo:
+        with pytest.raises(ProtocolError):
+            await socket.close(code, reason)
         await echo.send("x")
         assert await echo.recv() == "x"
 
