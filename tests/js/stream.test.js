@@ -260,6 +260,38 @@ describe("close()", () => {
     assert.deepEqual(wire.take(), []);
   });
 
+  for (const listener of ["the socket", "another stream"]) {
+    test(`where ${listener} tells of a loss ends the stream as while away`, async () => {
+      const { client, connect } = fake();
+      const wire = connect();
+      const [first, stream] = [client.stream("first"), client.stream("echo")];
+      for (const { name } of [first, stream]) accept(wire, name);
+      const events = record(stream, EVENTS);
+      const frames = record(client, ["frame"]);
+      const states = [];
+      (listener === "the socket" ? client : first).addEventListener("reconnecting", () => {
+        states.push(stream.readyState);
+        stream.close(3000, "bye");
+        states.push(stream.readyState);
+      });
+      wire.end();
+      assert.deepEqual(states, [0, 2]);
+      await settled();
+      assert.deepEqual(events.map((e) => [e.type, e.code, e.reason, e.wasClean]), [["close", 3000, "bye", true]]);
+      assert.deepEqual(frames, []);
+    });
+  }
+
+  test("shows no frame where there is no connection", () => {
+    const { client, stream, wire } = opened();
+    const frames = record(client, ["frame"]);
+    const events = record(stream, EVENTS);
+    client.addEventListener("close", () => stream.close(3000));
+    wire.end(4401);
+    assert.deepEqual(events.map((e) => [e.type, e.code]), [["close", 4401]]);
+    assert.deepEqual(frames, []);
+  });
+
   test("comes after what waits", () => {
     const { stream, wire, clock } = opened({}, {}, { credit: 1 });
     stream.send("1");
@@ -705,6 +737,20 @@ describe("a reconnection", () => {
     assert.deepEqual(wire.take(), [open("echo"), data("echo", 2)]);
   });
 
+  test("that the socket tells of is known to a stream that refuses to keep", () => {
+    const { client, stream, wire } = opened({}, { buffer: 0 });
+    const names = [];
+    client.addEventListener("reconnecting", () => {
+      try {
+        stream.send("1");
+      } catch ({ name }) {
+        names.push(name);
+      }
+    });
+    wire.end();
+    assert.deepEqual(names, ["InvalidStateError"]);
+  });
+
   test("keeps the close of a stream with what waits for it", () => {
     const parts = opened({}, {}, { credit: 0 });
     parts.stream.send("1");
@@ -723,7 +769,7 @@ describe("a reconnection", () => {
     parts.stream.close(3000);
     parts.wire.end();
     await settled();
-    assert.equal(events.at(-1).code, 3000);
+    assert.deepEqual(events.map((e) => [e.type, e.code, e.wasClean]), [["close", 3000, true]]);
     assert.equal(parts.clock.timers, 1);
   });
 });

@@ -298,22 +298,33 @@ export class Life {
     this.#face.onRefusal(status, error);
   }
 
-  /** The connection is lost. */
-  lost() {
+  /**
+   * The connection is lost: all streams know it before anybody is told.
+   *
+   * @returns {boolean} whether `lost()` is to tell of it.
+   */
+  disconnect() {
     this.#turn = null;
-    if (this.phase === AWAY || this.phase === ENDED) return;
+    if (this.phase === AWAY) return false;
     this.#early = [];
     this.credit = 0;
-    if (this.phase === LEAVING || !this.#options.reopen) {
+    if (this.phase < LEAVING && this.#options.reopen) {
+      this.phase = AWAY;
+      if (!this.#options.buffer) {
+        this.#queue = [];
+        this.bufferedAmount = 0;
+      }
+    }
+    return true;
+  }
+
+  /** Tell of the loss. */
+  lost() {
+    if (this.phase !== AWAY) {
       this.end(1006, "", false);
       return;
     }
-    this.phase = AWAY;
-    if (!this.#options.buffer) {
-      this.#queue = [];
-      this.bufferedAmount = 0;
-    }
-    this.#face.onLoss();
+    if (!this.#leave || this.#queue.length) this.#face.onLoss();
     this.#leaveIfEmpty();
   }
 

@@ -268,7 +268,7 @@ export class Demultiplexer extends Target {
     if (this.#state === "open" && clock.now() - this.#openedAt >= minUptime) this.#attempt = 0;
     const attempt = ++this.#attempt;
     const delay = backoff(attempt, this.#options, random);
-    const lives = this.#streams.disconnect();
+    const lives = this.#streams.disconnect().filter((life) => life.disconnect());
     this.#enter("reconnecting", delay, event("reconnecting", { attempt, delay, code, reason }));
     for (const life of lives) life.lost();
   }
@@ -361,7 +361,9 @@ export class Demultiplexer extends Target {
    * @param {string | undefined} stream
    */
   #transmit(message, stream) {
-    this.#socket?.send(/** @type {any} */ (message));
+    // A stream may be left by whoever is told of the socket's end.
+    if (!this.#socket) return;
+    this.#socket.send(/** @type {any} */ (message));
     this.#show("out", stream, message);
   }
 

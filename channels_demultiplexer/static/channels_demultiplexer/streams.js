@@ -85,7 +85,7 @@ export class Streams {
   /**
    * Forget the connection.
    *
-   * @returns {Life[]} the lives that are to be told.
+   * @returns {Life[]} all lives.
    */
   disconnect() {
     this.#mayOpen = false;
