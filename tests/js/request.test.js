@@ -127,6 +127,13 @@ describe("a request", () => {
     assert.equal(clock.timers, 1);
   });
 
+  test("is given up when its signal aborts as it goes out", async () => {
+    const { client, stream } = opened();
+    const controller = new AbortController();
+    client.addEventListener("frame", () => controller.abort());
+    assert.equal(await outcome(stream.request("get", null, { signal: controller.signal })), "AbortError");
+  });
+
   test("is not sent where its signal has aborted", async () => {
     const { stream, wire } = opened();
     assert.equal(await outcome(stream.request("get", null, { signal: AbortSignal.abort() })), "AbortError");
@@ -162,6 +169,47 @@ describe("a request", () => {
     assert.equal(stream.bufferedAmount, 1);
     wire.say({ stream: "echo", event: "credit", credit: 5 });
     assert.deepEqual(wire.take(), [{ stream: "echo", payload: 1 }]);
+  });
+
+  test("that is given up by whoever hears that the stream is open is never sent", async () => {
+    const { client, connect } = fake();
+    const stream = client.stream("echo");
+    const controller = new AbortController();
+    const request = stream.request("get", null, { signal: controller.signal });
+    stream.onopen = () => controller.abort();
+    const wire = connect();
+    accept(wire, "echo");
+    assert.equal(await outcome(request), "AbortError");
+    assert.deepEqual(wire.take().map(({ event }) => event), ["open"]);
+  });
+
+  test("that finds the connection dead waits for the next", async () => {
+    const parts = opened();
+    parts.clock.pass(30000);
+    parts.clock.sleep(10000);
+    const request = parts.stream.request("get");
+    assert.equal(parts.client.state, "reconnecting");
+    assert.equal(await outcome(request), "waits");
+    parts.clock.pass(500);
+    const wire = parts.connect();
+    accept(wire, "echo");
+    assert.equal(wire.take()[1].payload.uuid, "1");
+    answer(wire, { uuid: "1" });
+    assert.equal((await request).ok, true);
+  });
+
+  test("that goes out as the connection is replaced is lost with it", async () => {
+    const { client, stream } = opened();
+    client.addEventListener("frame", () => client.reconnect(), { once: true });
+    assert.equal(await outcome(stream.request("get")), "NetworkError");
+  });
+
+  test("whose payload closes the stream as it is written is lost with it", async () => {
+    const { stream, wire } = opened();
+    const request = stream.request("get", { toJSON: () => stream.close() });
+    assert.equal(wire.take().length, 1);
+    wire.say({ stream: "echo", event: "close", code: 1000, reason: "" });
+    assert.equal(await outcome(request), "NetworkError");
   });
 
   test("that is given up lets a close go on that waited for it", async () => {

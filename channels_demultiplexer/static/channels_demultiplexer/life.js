@@ -126,9 +126,9 @@ export class Life {
    *
    * @param {string | ArrayBuffer | ArrayBufferView | Blob} data
    * @param {boolean} [json]
-   * @returns {Entry | undefined}
+   * @param {Entry} [entry] becomes what waits, for `holds()` and `cancel()`.
    */
-  send(data, json) {
+  send(data, json, entry = /** @type {any} */ ({})) {
     const size =
       typeof data === "string" ? byteLength(data) : data instanceof Blob ? data.size : data.byteLength;
     const state = this.readyState;
@@ -143,11 +143,11 @@ export class Life {
       }
     }
     this.bufferedAmount += size;
-    if (state >= WebSocketState.CLOSING) return undefined;
-    const entry = { message: this.#connection.codec.data(this.name, data, json), size };
+    if (state >= WebSocketState.CLOSING) return;
+    entry.message = this.#connection.codec.data(this.name, data, json);
+    entry.size = size;
     this.#queue.push(entry);
     this.flush();
-    return entry;
   }
 
   /**

@@ -32,7 +32,7 @@ export class Requests {
   #count = 0;
   #life;
   #clock;
-  /** @type {Map<string, {entry: Entry | undefined, resolve(answer: Answer): void, reject(error: unknown): void}>} */
+  /** @type {Map<string, {entry: Entry, resolve(answer: Answer): void, reject(error: unknown): void}>} */
   #pending = new Map();
 
   /**
@@ -61,30 +61,32 @@ export class Requests {
     if (this.#life.readyState > 1) throw networkError("the stream has been closed");
     const uuid = `${++this.#count}`;
     const text = JSON.stringify({ route, uuid, headers, payload });
+    const entry = /** @type {Entry} */ ({});
     /** @type {any} */
     let timer;
     let abort = () => {};
-    /** @type {Entry | undefined} */
-    let entry;
     try {
       return await new Promise((resolve, reject) => {
-        const request = { entry, resolve, reject };
-        this.#pending.set(uuid, request);
-        entry = request.entry = this.#life.send(text, true);
+        this.#pending.set(uuid, { entry, resolve, reject });
+        /** @param {unknown} error */
+        const giveUp = (error) => {
+          // What is given up is not to be sent any more, by whatever is under way.
+          this.#life.cancel(entry);
+          reject(error);
+        };
         if (timeout !== null && timeout <= LONGEST) {
           timer = this.#clock.setTimeout(() => {
-            reject(new DOMException(`no answer to ${route} in ${timeout} ms`, "TimeoutError"));
+            giveUp(new DOMException(`no answer to ${route} in ${timeout} ms`, "TimeoutError"));
           }, timeout);
         }
-        abort = () => reject(signal?.reason);
+        abort = () => giveUp(signal?.reason);
         signal?.addEventListener("abort", abort);
+        this.#life.send(text, true, entry);
       });
     } finally {
       this.#pending.delete(uuid);
       this.#clock.clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
-      // What was given up is not to be sent any more.
-      if (entry) this.#life.cancel(entry);
     }
   }
 
@@ -104,7 +106,7 @@ export class Requests {
    */
   lost(why) {
     for (const { entry, reject } of this.#pending.values()) {
-      if (!entry || !this.#life.holds(entry)) reject(networkError(why));
+      if (!this.#life.holds(entry)) reject(networkError(why));
     }
   }
 }
