@@ -61,6 +61,19 @@ describe("a stream is a WebSocket", () => {
     assert.deepEqual([stream.onmessage, stream.onclose, stream.onerror], [handler, handler, handler]);
   });
 
+  test("with handlers that come last where they have been removed and are set again", () => {
+    const { stream, wire } = opened();
+    const calls = [];
+    stream.onmessage = () => assert.fail("was removed");
+    stream.addEventListener("message", () => calls.push("listener"));
+    stream.onmessage = null;
+    wire.say(data("echo", 1));
+    assert.deepEqual(calls, ["listener"]);
+    stream.onmessage = () => calls.push("handler");
+    wire.say(data("echo", 2));
+    assert.deepEqual(calls.slice(1), ["listener", "handler"]);
+  });
+
   test("that receives text as it was written", () => {
     const { stream, wire } = opened();
     const messages = record(stream, ["message"]);

@@ -4,31 +4,6 @@
 export const WebSocketState = /** @type {const} */ ({ CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });
 
 /**
- * Node has no `CloseEvent` before version 23.
- *
- * @type {typeof CloseEvent}
- */
-const CloseEventClass = globalThis.CloseEvent ?? class extends Event {
-  /** @param {string} type @param {CloseEventInit} init */
-  constructor(type, { code = 0, reason = "", wasClean = false }) {
-    super(type);
-    Object.assign(this, { code, reason, wasClean });
-  }
-};
-
-/**
- * How a stream or a socket has ended.
- *
- * @param {number} code the close code.
- * @param {string} reason the close reason.
- * @param {boolean} wasClean whether the other side knows.
- * @returns {CloseEvent}
- */
-export function closeEvent(code, reason, wasClean) {
-  return new CloseEventClass("close", { code, reason, wasClean });
-}
-
-/**
  * An event with properties.
  *
  * @template {object} T
@@ -40,12 +15,28 @@ export function event(type, properties) {
   return Object.assign(new Event(type), properties);
 }
 
+/**
+ * How a stream or a socket has ended.
+ *
+ * @param {number} code the close code.
+ * @param {string} reason the close reason.
+ * @param {boolean} wasClean whether the other side knows.
+ * @returns {CloseEvent}
+ */
+export function closeEvent(code, reason, wasClean) {
+  const init = { code, reason, wasClean };
+  // Node has no `CloseEvent` before version 23.
+  return globalThis.CloseEvent ? new CloseEvent("close", init) : event("close", init);
+}
+
 /** An `EventTarget` that knows which events have ever been listened to. */
 export class Target extends EventTarget {
   /** @type {Set<string>} */
   #wanted = new Set();
   /** @type {Map<string, (event: any) => void>} */
   #handlers = new Map();
+  /** @param {Event} event */
+  #call = (event) => this.#handlers.get(event.type)?.call(this, event);
 
   /**
    * @param {string} type
@@ -86,15 +77,13 @@ export class Target extends EventTarget {
    * @protected
    */
   setHandler(type, handler) {
-    if (typeof handler !== "function") {
+    if (typeof handler === "function") {
+      this.#handlers.set(type, handler);
+      // Added once, however often: a handler that replaces another takes its turn.
+      this.addEventListener(type, this.#call);
+    } else {
       this.#handlers.delete(type);
-      return;
+      this.removeEventListener(type, this.#call);
     }
-    if (!this.#wanted.has(`on${type}`)) {
-      this.#wanted.add(`on${type}`);
-      // One listener for good, so that a handler that replaces another takes its turn.
-      this.addEventListener(type, (event) => this.#handlers.get(type)?.call(this, event));
-    }
-    this.#handlers.set(type, handler);
   }
 }

@@ -66,7 +66,7 @@ export class Codec {
   constructor(keys) {
     this.#keys = keys;
     const [stream, payload] = [keys.stream, keys.payload].map((key) =>
-      JSON.stringify(key).replace(/[.*+?^${}()|[\]\\]/g, "\\$&"),
+      JSON.stringify(key).replace(/\W/g, "\\$&"),
     );
     // The payload is cut out and not decoded, so that the text stays as the child wrote it.
     this.#envelope = new RegExp(`^\\{${stream}:("(?:[^"\\\\]|\\\\.)*"),${payload}:`);
@@ -82,9 +82,9 @@ export class Codec {
    */
   data(stream, data, json = false) {
     if (typeof data === "string") {
-      const key = json || isJSON(data) ? this.#keys.payload : this.#keys.text;
-      const value = key === this.#keys.payload ? data : JSON.stringify(data);
-      return `{${JSON.stringify(this.#keys.stream)}:${JSON.stringify(stream)},${JSON.stringify(key)}:${value}}`;
+      const keys = this.#keys;
+      const [key, value] = json || isJSON(data) ? [keys.payload, data] : [keys.text, JSON.stringify(data)];
+      return `{${JSON.stringify(keys.stream)}:${JSON.stringify(stream)},${JSON.stringify(key)}:${value}}`;
     }
     const name = encoder.encode(stream);
     const head = new Uint8Array([name.length, ...name]);
@@ -129,7 +129,7 @@ export class Codec {
     if (typeof message !== "string") {
       const start = 1 + new Uint8Array(message)[0];
       const stream = decoder.decode(message.slice(1, start));
-      return { stream, data: message.slice(start), json: false };
+      return { stream, data: message.slice(start) };
     }
     const keys = this.#keys;
     const match = this.#envelope.exec(message);
@@ -144,7 +144,7 @@ export class Codec {
       const text = fields[keys.text];
       // A child that writes its envelope itself writes it as it likes.
       if (text === undefined) return { stream, data: JSON.stringify(fields[keys.payload]), json: true };
-      return { stream, data: text, json: false };
+      return { stream, data: text };
     } catch {
       return {};
     }

@@ -181,12 +181,10 @@ export class Life {
   close(code, reason) {
     if (this.#leave || this.phase === ENDED) return;
     this.#leave = { code, reason };
-    if (this.#queue.length) {
-      this.#timer = this.#connection.clock.setTimeout(() => {
-        this.#queue = [];
-        this.#leaveIfEmpty();
-      }, CLOSE_TIMEOUT);
-    }
+    this.#timer = this.#connection.clock.setTimeout(() => {
+      this.#queue = [];
+      this.#leaveIfEmpty();
+    }, CLOSE_TIMEOUT);
     this.#leaveIfEmpty();
   }
 
@@ -253,7 +251,7 @@ export class Life {
    */
   opened({ subprotocol, credit = Infinity }) {
     this.asking = false;
-    if (this.phase !== ASKED && this.phase !== OPEN) return;
+    if (this.phase === LEAVING) return;
     // The count begins with the `open` that is answered, and so does that of what was sent.
     this.credit = credit - this.#sent;
     if (this.phase === ASKED) {

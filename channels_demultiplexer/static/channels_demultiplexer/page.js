@@ -6,12 +6,10 @@
  */
 export function onWake(wake) {
   const { document } = globalThis;
-  const visible = () => document.visibilityState === "visible" && wake();
+  const controller = new AbortController();
+  const { signal } = controller;
   // Neither is there outside of pages: in a worker there is no document.
-  globalThis.addEventListener?.("online", wake);
-  document?.addEventListener("visibilitychange", visible);
-  return () => {
-    globalThis.removeEventListener?.("online", wake);
-    document?.removeEventListener("visibilitychange", visible);
-  };
+  globalThis.addEventListener?.("online", wake, { signal });
+  document?.addEventListener("visibilitychange", () => document.visibilityState === "visible" && wake(), { signal });
+  return () => controller.abort();
 }

@@ -60,7 +60,7 @@ const BUFFER = 1 << 20;
  * @returns {T}
  */
 const given = (options) =>
-  /** @type {any} */ (Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined)));
+  /** @type {any} */ (Object.fromEntries(Object.entries({ ...options }).filter(([, value]) => value !== undefined)));
 
 /** What a socket hears of while it has been dropped: a socket that closes early says so. */
 const deaf = () => {};

@@ -166,10 +166,10 @@ export class Streams {
    * @param {import("./frames.js").Frame} frame
    */
   handle(frame) {
-    const { stream = "", event, data, fields = {} } = frame;
+    const { stream = "", event, data, json = false, fields = {} } = frame;
     const lives = this.#lives.get(stream) ?? [];
     const [life] = lives;
-    if (data !== undefined) life?.received(data, Boolean(frame.json));
+    if (data !== undefined) life?.received(data, json);
     else if (event === "open") this.#answer(life, stream, fields);
     else if (event === "credit") life?.granted(fields.credit);
     else if (event === "close") this.#end(life, fields.code, fields.reason, life?.phase !== ASKED);
