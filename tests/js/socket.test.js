@@ -32,6 +32,13 @@ describe("the address", () => {
     }
   });
 
+  for (const url of ["http://[", "/ws/", "ftp://test/", "ws://test/#a"]) {
+    test(`${url} is none, which a WebSocket would refuse in the same way`, () => {
+      const constructor = DOMException;
+      assert.throws(() => new Demultiplexer(url, { WebSocket: FakeSocket }), { constructor, name: "SyntaxError" });
+    });
+  }
+
   test("the protocol's subprotocol is offered, unless others are", () => {
     assert.deepEqual(fake().wire.protocols, ["channels-demultiplexer.v1"]);
     assert.deepEqual(fake({ protocols: [] }).wire.protocols, []);

@@ -956,6 +956,29 @@ describe("the class for libraries", () => {
     assert.equal(Socket.CLOSED, 3);
   });
 
+  test("leaves what is no UTF-8 of a path as it was written", () => {
+    const { client } = fake();
+    const Socket = client.webSocketClass();
+    const names = ["/a%FF", "/%C3%A9%ff/b%20c/", "/100%"].map((path) => new Socket(path).name);
+    assert.deepEqual(names, ["a%FF#1", "%C3%A9%ff/b c/#2", "100%#3"]);
+  });
+
+  for (const url of ["http://[", "ftp://test/echo", "mailto:echo", "/echo#part", "/echo#"]) {
+    test(`refuses ${url}, which is no URL of a WebSocket`, () => {
+      const { client } = fake();
+      const Socket = client.webSocketClass();
+      assert.throws(() => new Socket(url), { constructor: DOMException, name: "SyntaxError" });
+      assert.deepEqual([...client.streams], []);
+    });
+  }
+
+  test("has the URLs that a WebSocket would have", () => {
+    const { client } = fake();
+    const Socket = client.webSocketClass();
+    const urls = ["?a=b", "http://test/echo", "https://test"].map((url) => new Socket(url).url);
+    assert.deepEqual(urls, ["ws://test/ws/?a=b", "ws://test/echo", "wss://test/"]);
+  });
+
   test("refuses a path that is too long for a name", () => {
     const { client } = fake();
     const StreamSocket = client.webSocketClass();

@@ -5,7 +5,7 @@ import { Codec } from "./frames.js";
 import { onWake } from "./page.js";
 import { checkedClose, Stream } from "./stream.js";
 import { Streams } from "./streams.js";
-import { webSocketClass } from "./websocket.js";
+import { socketURL, webSocketClass } from "./websocket.js";
 
 /** The WebSocket subprotocol that stands for version 1 of the protocol. */
 const SUBPROTOCOL = "channels-demultiplexer.v1";
@@ -116,10 +116,8 @@ export class Demultiplexer extends Target {
    */
   constructor(url, options = {}) {
     super();
-    const absolute = new URL(url, globalThis.location?.href);
-    absolute.protocol = absolute.protocol.replace("http", "ws");
     /** The address, as a WebSocket has it. */
-    this.url = absolute.href;
+    this.url = socketURL(url, globalThis.location?.href).href;
     this.#options = {
       protocols: [SUBPROTOCOL],
       minDelay: 500,
