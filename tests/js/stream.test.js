@@ -923,6 +923,25 @@ describe("JSON", () => {
   });
 });
 
+describe("an envelope that a child writes itself, under MANAGE_ENVELOPE = False,", () => {
+  for (const [message, text] of [
+    ['{"stream":"echo","payload":{"a": 1.0}}', '{"a": 1.0}'],
+    ['{"stream":"echo","payload":{"a":1},"id":5}', '{"a":1}'],
+    ['{"stream":"echo","payload":[{"a":1},2],"id":{"b":5}}', '[{"a":1},2]'],
+    ['{"stream":"echo","payload":1,"payload":2}', "2"],
+    ['{"stream":"echo","payload":1}\n', "1"],
+    ['{"stream":"echo","payload": 1 }', "1"],
+    ['{"stream":"echo","payload":"a","text":"b"', undefined],
+  ]) {
+    test(`is read for its payload: ${JSON.stringify(message)}`, () => {
+      const { stream, wire } = opened();
+      const messages = record(stream, ["message"]);
+      wire.say(message);
+      assert.equal(messages[0]?.data, text);
+    });
+  }
+});
+
 describe("the time of a round trip", () => {
   test("is that of the answer to the open", () => {
     const { client, connect, clock } = fake();

@@ -134,7 +134,9 @@ export class Codec {
     const keys = this.#keys;
     const match = this.#envelope.exec(message);
     if (match) {
-      return { stream: JSON.parse(match[1]), data: message.slice(match[0].length, -1), json: true };
+      const data = message.slice(match[0].length, -1);
+      // A child that writes its envelope itself writes it as it likes, with more keys too.
+      if (isJSON(data)) return { stream: JSON.parse(match[1]), data, json: true };
     }
     try {
       const fields = JSON.parse(message);
@@ -142,7 +144,6 @@ export class Codec {
       const event = fields[keys.event];
       if (event !== undefined) return { stream, event, fields };
       const text = fields[keys.text];
-      // A child that writes its envelope itself writes it as it likes.
       if (text === undefined) return { stream, data: JSON.stringify(fields[keys.payload]), json: true };
       return { stream, data: text };
     } catch {
