@@ -121,6 +121,12 @@ describe("a stream is a WebSocket", () => {
     ]);
   });
 
+  test("that sends nothing that has no text", () => {
+    const { stream, wire } = opened();
+    for (const value of [Symbol("a"), Object.create(null)]) assert.throws(() => stream.send(value), TypeError);
+    assert.deepEqual([wire.sent, stream.bufferedAmount], [[], 0]);
+  });
+
   test("that sends binary data of every kind, in order", async () => {
     const { stream, wire } = opened();
     const bytes = Uint8Array.of(0, 1, 2, 3);
@@ -400,6 +406,14 @@ describe("the server ends a stream", () => {
       assert.deepEqual([...client.streams], []);
     });
   }
+
+  test("and tells nothing of a refusal after its end", () => {
+    const { client, stream, wire } = opened();
+    const events = record(stream, [...EVENTS, "refused"]);
+    client.addEventListener("refused", () => client.close());
+    wire.say(error("echo", 429));
+    assert.deepEqual(types(events), ["close"]);
+  });
 
   test("not by refusing data", () => {
     const { stream, wire } = opened();

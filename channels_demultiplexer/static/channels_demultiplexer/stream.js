@@ -58,7 +58,7 @@ export class Stream extends Target {
     this.#life = new Life(name, options, streams, {
       onOpen: () => this.dispatchEvent(new Event("open")),
       onData: (data, json) => this.#receive(data, json),
-      onRefusal: (status, error) => this.dispatchEvent(event("refused", { status, error })),
+      onRefusal: (status, error) => this.#tell(event("refused", { status, error })),
       onLoss: () => {
         this.#requests.lost("the connection was lost");
         this.dispatchEvent(new Event("reconnecting"));
@@ -168,7 +168,7 @@ export class Stream extends Target {
    */
   send(data) {
     const binary = data instanceof ArrayBuffer || ArrayBuffer.isView(data) || data instanceof Blob;
-    this.#life.send(binary ? data : String(data));
+    this.#life.send(binary ? data : `${data}`);
   }
 
   /**
