@@ -8,6 +8,7 @@ import {
   FRAMES,
   hueOf,
   Recording,
+  whole,
 } from "../../channels_demultiplexer/static/channels_demultiplexer/inspector-record.js";
 
 const KEYS = { stream: "stream", payload: "payload", text: "text", event: "event" };
@@ -90,6 +91,29 @@ describe("a recording", () => {
     assert.deepEqual(entries, []);
     recording.add("in", "echo", "2", 2);
     assert.equal(entries[0].number, 2, "numbers go on");
+  });
+});
+
+describe("a frame that unfolds", () => {
+  for (const [kind, data, text] of [
+    ["JSON", '{"stream":"echo","payload":[1]}', '{\n  "stream": "echo",\n  "payload": [\n    1\n  ]\n}'],
+    ["other text", "{", "{"],
+    ["bytes", Uint8Array.of(1, 255), "01 ff"],
+  ]) {
+    test(`shows ${kind}`, () => assert.equal(whole(kept(data)), text));
+  }
+
+  test("says where it is cut", () => {
+    assert.equal(whole(kept("x".repeat(CONTENT + 1))), `${"x".repeat(CONTENT)}\n… the first ${CONTENT} bytes`);
+  });
+
+  test("shows JSON that is nested too deep to be indented as it is", () => {
+    for (const depth of [2000, 8000]) {
+      const data = `${"[".repeat(depth)}${"]".repeat(depth)}`;
+      assert.equal(whole(kept(data)), data);
+    }
+    const flat = `[${"1,".repeat(8000)}1]`;
+    assert.equal(whole(kept(flat)).split("\n").length, 8003);
   });
 });
 

@@ -8,6 +8,8 @@
 export const FRAMES = 500;
 /** Bytes of a frame's content that are kept. */
 export const CONTENT = 16_384;
+/** Characters that JSON may have when it is indented, which of deep nesting makes any number. */
+const INDENTED = 16 * CONTENT;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -92,6 +94,34 @@ export class Recording {
       return "text";
     }
   }
+}
+
+/**
+ * Return what is kept of a frame, to be read: JSON indented, bytes in hexadecimal.
+ *
+ * @param {Entry} entry
+ */
+export function whole({ content, size }) {
+  const text = typeof content === "string" ? indented(content) : hex(content, " ");
+  return size > CONTENT ? `${text}\n… the first ${CONTENT} bytes` : text;
+}
+
+/** @param {string} text */
+function indented(text) {
+  try {
+    const lines = JSON.stringify(JSON.parse(text), null, 2);
+    return lines.length > INDENTED ? text : lines;
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * @param {Uint8Array} content
+ * @param {string} between
+ */
+export function hex(content, between) {
+  return Array.from(content, (byte) => byte.toString(16).padStart(2, "0")).join(between);
 }
 
 /**

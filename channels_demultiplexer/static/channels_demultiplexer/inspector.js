@@ -4,7 +4,7 @@
  * @module
  */
 
-import { CONTENT, Recording, hueOf } from "./inspector-record.js";
+import { Recording, hex, hueOf, whole } from "./inspector-record.js";
 import { styleSheet } from "./inspector-style.js";
 
 export { hueOf };
@@ -277,29 +277,6 @@ function drawRow(line, { name, readyState, credit, bufferedAmount, roundTrip }) 
 /** @param {Entry} entry */
 function preview({ content }) {
   return typeof content === "string" ? content.slice(0, PREVIEW) : hex(content.slice(0, 32), " ");
-}
-
-/** @param {Entry} entry */
-function whole({ content, size }) {
-  let text;
-  if (typeof content === "string") {
-    try {
-      text = JSON.stringify(JSON.parse(content), null, 2);
-    } catch {
-      text = content;
-    }
-  } else {
-    text = hex(content, " ");
-  }
-  return size > CONTENT ? `${text}\n… the first ${CONTENT} bytes` : text;
-}
-
-/**
- * @param {Uint8Array} content
- * @param {string} between
- */
-function hex(content, between) {
-  return Array.from(content, (byte) => byte.toString(16).padStart(2, "0")).join(between);
 }
 
 /** @param {number} size */
