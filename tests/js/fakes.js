@@ -50,6 +50,7 @@ export class Clock {
 
 /** A WebSocket whose other side is the test. */
 export class FakeSocket {
+  readyState = 0;
   binaryType = "blob";
   sent = [];
   closed = null;
@@ -68,6 +69,7 @@ export class FakeSocket {
   static made = [];
 
   send(data) {
+    if (!this.readyState) throw new DOMException("the socket is connecting", "InvalidStateError");
     this.sent.push(data);
   }
 
@@ -79,6 +81,7 @@ export class FakeSocket {
   // What the test does.
 
   open() {
+    this.readyState = 1;
     this.onopen?.({ type: "open" });
   }
 

@@ -587,6 +587,19 @@ describe("frames", () => {
     );
   });
 
+  test("are nothing to the connection that whoever is shown them makes", () => {
+    const parts = fake();
+    const wire = parts.connect();
+    parts.client.addEventListener("frame", () => parts.client.reconnect(), { once: true });
+    wire.say({ stream: "echo", event: "open", subprotocol: null });
+    assert.equal(parts.connections, 2);
+    assert.deepEqual(parts.wire.take(), []);
+    const stream = parts.client.stream("echo");
+    parts.connect();
+    accept(parts.wire, "echo");
+    assert.equal(stream.readyState, 1);
+  });
+
   test("are written and read with other keys", () => {
     const keys = { stream: "s", payload: "p.*é", text: "t", event: "e" };
     const { client, connect } = fake({ keys });

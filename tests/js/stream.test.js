@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { Stream } from "../../channels_demultiplexer/static/channels_demultiplexer/demultiplexer.js";
-import { accept, fake, opened, record, settled, types } from "./fakes.js";
+import { accept, fake, FakeSocket, opened, record, settled, types } from "./fakes.js";
 
 const EVENTS = ["open", "message", "reconnecting", "error", "close"];
 const open = (stream, fields = {}) => ({ stream, event: "open", credit: true, ...fields });
@@ -300,6 +300,22 @@ describe("close()", () => {
       assert.deepEqual(frames, []);
     });
   }
+
+  test("where another stream tells of a loss is that of a WebSocket without connection", () => {
+    const { client, connect } = fake();
+    const wire = connect();
+    const first = client.stream("first");
+    const strict = new (client.webSocketClass())("/echo");
+    for (const { name } of [first, strict]) accept(wire, name);
+    const events = record(strict, EVENTS);
+    first.addEventListener("reconnecting", () => {
+      client.reconnect();
+      strict.close(3000);
+    });
+    wire.end();
+    assert.deepEqual(events.map((e) => [e.type, e.code, e.wasClean]), [["close", 1006, false]]);
+    assert.deepEqual(FakeSocket.made.at(-1).take(), []);
+  });
 
   test("shows no frame where there is no connection", () => {
     const { client, stream, wire } = opened();

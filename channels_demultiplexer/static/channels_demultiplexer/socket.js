@@ -359,9 +359,9 @@ export class Demultiplexer extends Target {
    * @param {string | undefined} stream
    */
   #transmit(message, stream) {
-    // A stream may be left by whoever is told of the socket's end.
-    if (!this.#socket) return;
-    this.#socket.send(/** @type {any} */ (message));
+    // A stream that is about to be told of the connection's end may be left by whoever is told before.
+    if (this.#state !== "open") return;
+    this.#socket?.send(/** @type {any} */ (message));
     this.#show("out", stream, message);
   }
 
@@ -379,6 +379,8 @@ export class Demultiplexer extends Target {
     this.#heardAt = this.#options.clock.now();
     const frame = this.#codec.read(message);
     this.#show("in", frame.stream, message);
+    // Whoever was shown it may have replaced the connection.
+    if (this.#state !== "open") return;
     if (frame.event === "pong") this.#roundTrip = this.#heardAt - this.#codec.payload(frame);
     else this.#streams.handle(frame);
     if (this.#pingedAt === null) return;
