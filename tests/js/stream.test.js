@@ -525,13 +525,17 @@ describe("lives of one name", () => {
     assert.equal(ends[0][0].code, 4000);
   });
 
-  test("a 409 ends nothing, whenever it comes", () => {
-    const { before, after, wire } = left();
+  test("a 409 ends nothing, whenever it comes, and is not about the second", () => {
+    const { client, before, after, wire } = left();
+    const refusals = record(after, ["refused"]);
+    const all = record(client, ["refused"]);
     wire.say(error("echo", 409));
     assert.deepEqual([before.readyState, after.readyState], [2, 0]);
     wire.say(closing("echo"));
     wire.say(error("echo", 409));
     assert.equal(after.readyState, 0);
+    assert.deepEqual(refusals, []);
+    assert.equal(all.length, 2);
   });
 
   test("a 429 that comes before the end of the first ends the second", () => {

@@ -210,7 +210,7 @@ export class Streams {
 
   /**
    * An error frame. One that refuses an `open` ends that life; there will be no other answer. A 409
-   * never does: it answers a `close`, or data, that has crossed the stream's end.
+   * is about none: it answers a `close`, or data, that has crossed the end of an earlier one.
    *
    * @param {Life[]} lives
    * @param {import("./frames.js").Frame} frame
@@ -219,7 +219,8 @@ export class Streams {
   #refuse(lives, frame, status) {
     const error = this.connection.codec.payload(frame)?.error;
     this.connection.refuse({ status, error, stream: frame.stream });
-    const asking = status === 409 ? undefined : lives.find((life) => life.asking);
+    if (status === 409) return;
+    const asking = lives.find((life) => life.asking);
     (asking ?? lives[0])?.refused(status, error);
     this.#end(asking, 4000 + status, error, false);
   }
