@@ -18,7 +18,7 @@ from .servers import ROOT, serve
 
 FOLDER = ROOT / "tests" / "js"
 #: Those that need Node only; those that need packages too; and those that need a server too.
-PLAIN = ("inspector", "request", "socket", "stream", "values")
+PLAIN = ("inspector", "random", "request", "socket", "stream", "values")
 PACKAGES = ("package",)
 SERVED = ("libraries", "model")
 #: Seconds that nothing takes.
