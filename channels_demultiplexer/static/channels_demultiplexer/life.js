@@ -65,8 +65,12 @@ export class Life {
   /** Milliseconds from the last `open` to its answer; NaN before. */
   roundTrip = NaN;
 
-  /** @type {Entry[]} */
-  #queue = [];
+  /**
+   * What waits, in order.
+   *
+   * @type {Set<Entry>}
+   */
+  #queue = new Set();
   /** How many data frames have gone out since the last `open`. */
   #sent = 0;
   #askedAt = 0;
@@ -146,7 +150,7 @@ export class Life {
     if (state >= WebSocketState.CLOSING) return;
     entry.message = this.#connection.codec.data(this.name, data, json);
     entry.size = size;
-    this.#queue.push(entry);
+    this.#queue.add(entry);
     this.flush();
   }
 
@@ -156,7 +160,7 @@ export class Life {
    * @param {Entry} entry
    */
   holds(entry) {
-    return this.#queue.includes(entry);
+    return this.#queue.has(entry);
   }
 
   /**
@@ -165,9 +169,7 @@ export class Life {
    * @param {Entry} entry
    */
   cancel(entry) {
-    const index = this.#queue.indexOf(entry);
-    if (index < 0) return;
-    this.#queue.splice(index, 1);
+    if (!this.#queue.delete(entry)) return;
     this.bufferedAmount -= entry.size;
     this.#leaveIfEmpty();
   }
@@ -182,7 +184,7 @@ export class Life {
     if (this.#leave || this.phase === ENDED) return;
     this.#leave = { code, reason };
     this.#timer = this.#connection.clock.setTimeout(() => {
-      this.#queue = [];
+      this.#queue.clear();
       this.#leaveIfEmpty();
     }, CLOSE_TIMEOUT);
     this.#leaveIfEmpty();
@@ -190,8 +192,10 @@ export class Life {
 
   /** Send what may be sent. */
   flush() {
-    while (this.phase === OPEN && this.#queue.length && this.credit > 0 && this.#connection.ready()) {
-      const { message, size } = /** @type {Entry} */ (this.#queue.shift());
+    for (const entry of this.#queue) {
+      if (this.phase !== OPEN || this.credit <= 0 || !this.#connection.ready()) break;
+      const { message, size } = entry;
+      this.#queue.delete(entry);
       this.bufferedAmount -= size;
       this.credit -= 1;
       this.#sent += 1;
@@ -202,7 +206,7 @@ export class Life {
 
   #leaveIfEmpty() {
     const leave = this.#leave;
-    if (!leave || this.#queue.length) return;
+    if (!leave || this.#queue.size) return;
     if (this.phase === AWAY) {
       queueMicrotask(() => this.end(leave.code, leave.reason, true));
     } else if (this.phase < LEAVING) {
@@ -221,7 +225,7 @@ export class Life {
     const ask = (query) => {
       // Meanwhile the connection may have gone, or the application may have left.
       if (turn !== this.#turn || this.phase !== AWAY) return;
-      if (this.#leave && !this.#queue.length) return;
+      if (this.#leave && !this.#queue.size) return;
       this.phase = ASKED;
       this.asking = true;
       this.#sent = 0;
@@ -309,7 +313,7 @@ export class Life {
     if (this.phase < LEAVING && this.#options.reopen) {
       this.phase = AWAY;
       if (!this.#options.buffer) {
-        this.#queue = [];
+        this.#queue.clear();
         this.bufferedAmount = 0;
       }
     }
@@ -322,7 +326,7 @@ export class Life {
       this.end(1006, "", false);
       return;
     }
-    if (!this.#leave || this.#queue.length) this.#face.onLoss();
+    if (!this.#leave || this.#queue.size) this.#face.onLoss();
     this.#leaveIfEmpty();
   }
 
@@ -340,7 +344,7 @@ export class Life {
     const failed = !wasClean && this.phase <= ASKED && !this.#leave;
     this.phase = ENDED;
     this.credit = 0;
-    this.#queue = [];
+    this.#queue.clear();
     this.#connection.clock.clearTimeout(this.#timer);
     this.#streams.forget(this);
     this.#face.onEnd(code, reason, wasClean, failed);
