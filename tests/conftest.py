@@ -13,6 +13,28 @@ import pytest_asyncio
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 
 from .distribution import Distribution, build
+from .virtual_time import VirtualLoop
+
+#: The modules whose tests talk with other processes, which takes time.
+_REAL_TIME = {
+    f"tests.test_{name}"
+    for name in (
+        "browser",
+        "client",
+        "cluster",
+        "database_postgresql",
+        "example",
+        "redis",
+        "server_closes",
+        "servers",
+    )
+}
+
+
+def pytest_asyncio_loop_factories(item: pytest.Function) -> dict[str, Any]:
+    """No test depends on how fast the machine is, where it can be avoided."""
+    real = item.module.__name__ in _REAL_TIME
+    return {"loop": asyncio.new_event_loop if real else VirtualLoop}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,12 +14,10 @@ import gc
 import itertools
 import json
 import logging
-import selectors
 import sys
-import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple
@@ -32,99 +30,7 @@ from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
 from .lifecycle_children import FOREVER, ODD_CODES, Life, child
 from .lifecycle_credit import Keeper
-
-# Real seconds in which a thread is sure to go on, unless it waits for the loop.
-_THREAD_GRACE = 0.1
-
-
-# Virtual time.
-
-
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
-    """Waits for nothing but threads: where nothing is to be done, the clock goes on."""
-
-    loop: VirtualLoop
-
-    def select(self, timeout: float | None = None) -> Any:
-        if self.loop.threads:
-            ready = super().select(_THREAD_GRACE if timeout is None or timeout > 0 else 0)
-            if ready or timeout is None:
-                return ready
-        if timeout is None:
-            raise RuntimeError("nothing is left that could happen")
-        self.loop.now += timeout
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """
-    An event loop whose clock goes on only while nothing can be done, and then jumps.
-
-    What is handed to a thread runs in the loop's, in a step of its own, unless `real_threads`.
-    """
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.threads = 0
-        self.real_threads = False
-        selector = _Selector()
-        selector.loop = self
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self.now
-
-    def run_in_executor(self, executor: Any, function: Any, *args: Any) -> Any:
-        if self.real_threads:
-            self.threads += 1
-            future = super().run_in_executor(executor, function, *args)
-            future.add_done_callback(self._thread_done)
-            return future
-        future = self.create_future()
-        self.call_soon(self._run_here, future, functools.partial(function, *args))
-        return future
-
-    def _thread_done(self, future: Any) -> None:
-        self.threads -= 1
-
-    def _run_here(self, future: asyncio.Future[Any], function: Callable[[], Any]) -> None:
-        if future.cancelled():
-            return
-        try:
-            future.set_result(function())
-        except Exception as error:  # noqa: BLE001 - as an executor does
-            future.set_exception(error)
-
-
-@contextlib.contextmanager
-def _clock(read: Callable[[], float]) -> Iterator[None]:
-    """
-    Have `read` for `time.monotonic`.
-
-    The demultiplexer lets others run when it has worked for long, which on a busy machine would be
-    at any time.
-    """
-    clock, time.monotonic = time.monotonic, read
-    try:
-        yield
-    finally:
-        time.monotonic = clock
-
-
-def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in a loop where neither waiting nor work takes time."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        loop = VirtualLoop()
-        try:
-            with _clock(loop.time):
-                loop.run_until_complete(test(*args, **kwargs))
-        finally:
-            loop.close()
-
-    return run
-
+from .virtual_time import VirtualLoop
 
 # What is observed.
 
@@ -690,8 +596,7 @@ class Outcome:
 def play(scenario: Scenario) -> Outcome:
     """Play a scenario."""
     complaints: list[str] = []
-    loop = VirtualLoop()
-    loop.real_threads = scenario.sync
+    loop = VirtualLoop(real_threads=scenario.sync)
     loop.set_exception_handler(lambda _, context: complaints.append(str(context)))
     world = World(scenario, loop)
     library, asyncios = Records(world), Records(world)
@@ -703,7 +608,7 @@ def play(scenario: Scenario) -> Outcome:
     logging.getLogger("channels_demultiplexer").setLevel(logging.DEBUG)
     hook, sys.unraisablehook = sys.unraisablehook, lambda what: complaints.append(str(what))
     try:
-        with warnings.catch_warnings(record=True) as caught, _clock(loop.time):
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             tasks = _run(loop, world.run())
             gc.collect(1)

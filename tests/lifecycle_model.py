@@ -16,7 +16,6 @@ Where it takes more than one outcome for right:
 - Since the client has gone, what waits and who has a place is not followed (`Stream.loose`).
 - With a group (the parent `member`), the demultiplexer asks for the next message some steps after
   it has handled one: when a frame that has waited went on is not known, and nobody asks for credit.
-- With real threads (`sync`), virtual time runs while they work: no moment is checked.
 - Under `reject`, `max_waiting_size` is never reached: what is refused counts as taken, and the
   moment of the refusal shows only in the error.
 - A life whose end the client has just been told of may take a place for that moment.
@@ -270,7 +269,7 @@ class Model:
 
     def advance(self, now: float) -> None:
         """A frame waits for room until the policy judges, and no longer."""
-        if self.blocked is None or self.relaxed or self.ended or self.scenario.sync:
+        if self.blocked is None or self.relaxed or self.ended:
             return
         stream, _, deadline = self.blocked
         if now < deadline + _TICK or self.blocked_fate == "refused":
@@ -287,7 +286,7 @@ class Model:
         if unrefused and not (self.ended or self.relaxed):
             raise Violation("a frame for a stream that has ended was not refused")
         resumed, self.resumed_at = self.resumed_at, None
-        if resumed is not None and not (self.ended or self.relaxed or self.scenario.sync):
+        if resumed is not None and not (self.ended or self.relaxed):
             expect(event.time < resumed + _TICK, "the socket is not read though there is room")
 
     def on_changes(self, event: Event) -> None:

@@ -28,7 +28,6 @@ from channels_demultiplexer.signals import stream_closed
 
 from .children import CONNECT, Echo, Echoing, Life, Puppet, SyncEcho, bye, plain_echo, text
 from .driver import Client, demultiplexer, serving, settled, until, within
-from .lifecycle import in_virtual_time
 
 pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
 
@@ -337,7 +336,6 @@ async def test_second_trouble_in_the_end(codes: list[Any]) -> None:
         assert isinstance(record.exc_info[1], LookupError)
 
 
-@in_virtual_time
 async def test_disconnect_of_the_parent_that_hangs(codes: list[Any]) -> None:
     """disconnect() has the children's time when the application is cancelled, and no more."""
 
@@ -513,7 +511,6 @@ async def test_cancellation_while_children_have_their_time() -> None:
 
 @pytest.mark.parametrize("accepts", [False, True])
 @pytest.mark.parametrize("cancels", [False, True])
-@in_virtual_time
 async def test_child_that_ignores_the_end(accepts: bool, cancels: bool) -> None:
     """A child that ignores the end is cancelled in time, with a warning that names it."""
     puppet = Puppet()
@@ -533,7 +530,6 @@ async def test_child_that_ignores_the_end(accepts: bool, cancels: bool) -> None:
         client.log.expect("stream 'a' .*cancelled")
 
 
-@in_virtual_time
 async def test_child_that_swallows_cancellations_at_the_end() -> None:
     """A child that swallows its cancellations is cancelled again, and waited for."""
     puppet = Puppet(swallowed=2)
@@ -618,7 +614,6 @@ async def test_child_that_is_closing_at_the_end() -> None:
         assert not client.unheard
 
 
-@in_virtual_time
 async def test_time_of_a_child_that_is_closing_at_the_end() -> None:
     """The end leaves the time that runs already as it is; none runs when the child has ended."""
     puppet = Puppet()
@@ -822,7 +817,6 @@ async def test_close_that_its_child_gives_up() -> None:
         assert await life.receive() == bye(4000, "why")
 
 
-@in_virtual_time
 async def test_time_of_a_child_that_gives_up_its_close() -> None:
     """Its time begins when the client was told, whether or not it waits for that."""
     async with unread(accepts=True) as (client, life):
@@ -896,7 +890,6 @@ async def test_child_that_is_cancelled_in_its_send(message: str) -> None:
 # Time that does not run.
 
 
-@in_virtual_time
 async def test_close_of_a_helper_while_the_child_returns() -> None:
     """A child that has returned has no time to end, though its close is told only later."""
     async with unread(accepts=True) as (client, life):
@@ -911,7 +904,6 @@ async def test_close_of_a_helper_while_the_child_returns() -> None:
 
 
 @pytest.mark.parametrize("leaves", [False, True])
-@in_virtual_time
 async def test_socket_that_ends_while_a_close_waits(leaves: bool) -> None:
     """A child whose close waits when the socket ends has its time once."""
     async with unread(accepts=True) as (client, life):
@@ -929,7 +921,6 @@ async def test_socket_that_ends_while_a_close_waits(leaves: bool) -> None:
             client.log.expect("'a' .*cancelled")
 
 
-@in_virtual_time
 async def test_socket_that_closes_while_a_close_waits() -> None:
     """The child's time begins with the end of the socket, though the client reads nothing."""
     puppet, talking = Puppet(), Puppet()
@@ -958,7 +949,6 @@ async def test_socket_that_closes_while_a_close_waits() -> None:
         await client.expect_closed(4000)
 
 
-@in_virtual_time
 async def test_end_of_the_socket_while_an_end_is_announced() -> None:
     """A child that has finished has no time to end, though its end is still being announced."""
     go = asyncio.Event()

@@ -12,7 +12,7 @@ from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
 from .children import Echo, Life, Puppet, SyncEcho, bye, plain_echo, text
 from .driver import Client, binary, connected, demultiplexer, settled, until, within
-from .lifecycle import VirtualLoop, in_virtual_time
+from .virtual_time import VirtualLoop
 
 pytestmark = pytest.mark.usefixtures("database_checks")
 
@@ -140,7 +140,6 @@ async def test_pause_again_and_again() -> None:
             await client.expect_frame(event="pong")
 
 
-@in_virtual_time
 async def test_stall() -> None:
     """Without room in time the stream ends with 1013, and the socket goes on."""
     puppet = Puppet()
@@ -206,7 +205,6 @@ async def test_last_stream_that_closes_during_a_pause() -> None:
         assert not client.unheard
 
 
-@in_virtual_time
 async def test_room_in_the_very_moment_of_a_stall() -> None:
     """A child that takes a frame in the moment in which the time is over has not stalled."""
     puppet = Puppet()
@@ -224,7 +222,6 @@ async def test_room_in_the_very_moment_of_a_stall() -> None:
         await client.expect_silence()
 
 
-@in_virtual_time
 async def test_pause_before_acceptance() -> None:
     """A child that does not accept can hold up the socket, and stalls too."""
     puppet = Puppet()
@@ -333,7 +330,6 @@ async def test_stalled_child_is_told_and_unheard() -> None:
         await client.expect_opened("a")
 
 
-@in_virtual_time
 async def test_stalled_child_has_its_time() -> None:
     """A stalled child that does not leave is cancelled in time, with a warning."""
     puppet = Puppet()
@@ -363,7 +359,6 @@ async def test_stall_answers_an_open() -> None:
 
 
 @pytest.mark.parametrize("policy", ["pause", "close"])
-@in_virtual_time
 async def test_stall_of_a_life_that_waits(policy: str) -> None:
     """A life that stalls before it could begin is answered after the one before it."""
     puppet = Puppet()
@@ -522,7 +517,6 @@ async def test_client_that_does_not_read_is_not_read() -> None:
             await client.expect_error(404, "unknown")
 
 
-@in_virtual_time
 async def test_killed_sender_leaves_the_turn_to_others() -> None:
     """A child that is cancelled in a send that waits holds up nobody afterwards."""
 
@@ -546,7 +540,6 @@ async def test_killed_sender_leaves_the_turn_to_others() -> None:
         await client.expect_silence()
 
 
-@in_virtual_time
 async def test_stall_timeout_is_only_for_the_inbox() -> None:
     """A child that waits for a slow client has not stalled while its inbox has room."""
     application = demultiplexer({"a": Echo}, stall_timeout=0.01, stream_capacity=3)
@@ -565,7 +558,6 @@ async def test_stall_timeout_is_only_for_the_inbox() -> None:
 
 
 @pytest.mark.parametrize("policy", ["pause", "reject", "close"])
-@in_virtual_time
 async def test_size_of_what_waits(policy: str) -> None:
     """A frame for which a connection has no space meets its own stream's policy."""
     first, second = Puppet(), Puppet()
@@ -600,7 +592,6 @@ async def test_size_of_what_waits(policy: str) -> None:
         assert await two.receive() == text("1")
 
 
-@in_virtual_time
 async def test_stall_for_want_of_space() -> None:
     """Under `pause` a stream for which there is no space in time stalls, and leaves the others."""
     first, second = Puppet(), Puppet()
@@ -618,7 +609,6 @@ async def test_stall_for_want_of_space() -> None:
         assert await one.receive() == {"type": "websocket.receive", "bytes": bytes(20)}
 
 
-@in_virtual_time
 async def test_space_of_a_stream_that_stalls() -> None:
     """A stream that stalls leaves its space to the others."""
     first, second = Puppet(), Puppet()
@@ -634,7 +624,6 @@ async def test_space_of_a_stream_that_stalls() -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "return", "crash"])
-@in_virtual_time
 async def test_space_of_a_stream_that_ends(how: str) -> None:
     """What a child leaves in its inbox takes no space when it has finished."""
     first, second = Puppet(), Puppet()
@@ -665,7 +654,6 @@ async def test_space_of_a_stream_that_ends(how: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["reject", "close"])
-@in_virtual_time
 async def test_child_that_takes_in_time(policy: str) -> None:
     """The policy waits for a child that takes a frame within 50 ms, each time anew."""
     puppet = Puppet()
@@ -678,7 +666,6 @@ async def test_child_that_takes_in_time(policy: str) -> None:
             await client.expect_silence()
 
 
-@in_virtual_time
 async def test_child_that_takes_nothing() -> None:
     """It waits 50 ms, and not again until the child has taken something."""
     puppet = Puppet()
@@ -696,7 +683,6 @@ async def test_child_that_takes_nothing() -> None:
             await client.expect_silence()
 
 
-@in_virtual_time
 async def test_child_that_takes_nothing_is_closed_after_its_turn() -> None:
     """Under `close` too it has 50 ms."""
     puppet = Puppet()
@@ -712,12 +698,8 @@ async def test_child_that_takes_nothing_is_closed_after_its_turn() -> None:
 
 @pytest.mark.parametrize("policy", ["reject", "close"])
 @pytest.mark.parametrize("echo", [Echo, SyncEcho, plain_echo])
-@in_virtual_time
 async def test_burst(echo: Any, policy: str) -> None:
     """An idle child that keeps up loses nothing of a burst that is larger than its inbox."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    loop.real_threads = True
     async with Client(demultiplexer({"a": echo}, stream_overflow=policy)) as client:
         await client.connect()
         client.open("a")
@@ -773,7 +755,6 @@ BUSY: dict[str, Any] = {
 
 @pytest.mark.parametrize("parent", [WebsocketDemultiplexer, Grouped])
 @pytest.mark.parametrize("frame", BUSY.values(), ids=BUSY)
-@in_virtual_time
 async def test_client_that_always_has_another_frame(frame: dict[str, Any], parent: Any) -> None:
     """Others get their turn at least after 64 messages."""
     application = parent.as_asgi(consumer_classes={"a": Echo, "r/<int:number>": Echo})
@@ -792,7 +773,6 @@ async def test_client_that_always_has_another_frame(frame: dict[str, Any], paren
             assert max(turns.read) == 64, "no oftener, which would cost"
 
 
-@in_virtual_time
 async def test_frames_that_take_long() -> None:
     """Where each message takes long, others get their turn sooner, and not after the first."""
     loop = asyncio.get_running_loop()
@@ -813,7 +793,6 @@ async def test_frames_that_take_long() -> None:
         assert max(turns.read) == 3
 
 
-@in_virtual_time
 async def test_turns_cost_no_time() -> None:
     """Neither a client's nor a child's messages are held up for the turn of others."""
     puppet = Puppet()

@@ -31,7 +31,6 @@ from .children import (
     text,
 )
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
-from .lifecycle import in_virtual_time
 
 pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
 
@@ -809,7 +808,6 @@ async def test_life_that_waited_has_its_own_time() -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "return", "crash"])
-@in_virtual_time
 async def test_answer_waits_for_a_slow_client(how: str) -> None:
     """The time of a child does not run while its end waits for a client that reads slowly."""
     puppet, other = Puppet(), Puppet()
@@ -835,7 +833,6 @@ async def test_answer_waits_for_a_slow_client(how: str) -> None:
             client.log.expect("crashed")
 
 
-@in_virtual_time
 async def test_acceptance_waits_for_a_slow_client() -> None:
     """A child that accepts is not cancelled before the client has its answer to the `open`."""
 
@@ -862,7 +859,6 @@ async def test_acceptance_waits_for_a_slow_client() -> None:
         client.log.expect("'a'.*cancelled")
 
 
-@in_virtual_time
 async def test_own_close_waits_for_a_slow_client() -> None:
     """A child that closes has its time from when the client has been told."""
     after = []
