@@ -141,6 +141,8 @@ def forget(alias: str) -> None:
     connection.in_atomic_block = False
     connection.closed_in_transaction = False
     connection.close()
+    if connection.connection is not None:
+        connection.connection.close()  # Django keeps SQLite's that are in memory
     if pool := getattr(connection, "pool", None):
         connection.close_pool()
         del pool
