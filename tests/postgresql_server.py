@@ -16,8 +16,7 @@ from typing import Any
 
 import pytest
 
-from .redis_server import free_port
-from .servers import HOST
+from .servers import HOST, reserved_port
 
 __all__ = ["PostgreSQL", "postgresql"]
 
@@ -36,10 +35,9 @@ class PostgreSQL:
         settings: what Django needs to know of it, for `DATABASES`.
     """
 
-    def __init__(self, programs: Path, directory: str) -> None:
+    def __init__(self, programs: Path, directory: str, port: int) -> None:
         self._data = f"{directory}/data"
         self._programs = programs
-        port = free_port()
         self.settings = {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": "postgres",
@@ -132,8 +130,8 @@ def postgresql() -> Iterator[PostgreSQL]:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    with tempfile.TemporaryDirectory() as directory:
-        server = PostgreSQL(programs, directory)
+    with reserved_port() as port, tempfile.TemporaryDirectory() as directory:
+        server = PostgreSQL(programs, directory, port)
         try:
             server.start()
             yield server

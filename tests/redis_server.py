@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -15,9 +14,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from .servers import HOST
+from .servers import HOST, reserved_port
 
-__all__ = ["RedisServer", "free_port", "redis_server"]
+__all__ = ["RedisServer", "redis_server"]
 
 #: Seconds that the server may take to start or to stop on a busy machine.
 _PATIENCE = 20
@@ -32,8 +31,8 @@ class RedisServer:
         url: its address, `redis://host:port/0`.
     """
 
-    def __init__(self, executable: str, directory: str) -> None:
-        self.port = free_port()
+    def __init__(self, executable: str, directory: str, port: int) -> None:
+        self.port = port
         self.url = f"redis://{HOST}:{self.port}/0"
         self._command = [
             *(executable, "--bind", HOST, "--port", str(self.port), "--dir", directory),
@@ -96,8 +95,8 @@ def redis_server() -> Iterator[RedisServer]:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    with tempfile.TemporaryDirectory() as directory:
-        server = RedisServer(executable, directory)
+    with reserved_port() as port, tempfile.TemporaryDirectory() as directory:
+        server = RedisServer(executable, directory, port)
         server.start()
         try:
             yield server
@@ -112,12 +111,3 @@ def _of_wheel() -> str | None:
     except ImportError:
         return None
     return str(REDIS_SERVER_PATH)
-
-
-def free_port() -> int:
-    """Return a port that systems do not give to clients: it is to be free after a stop as well."""
-    for port in random.sample(range(20_000, 30_000), 100):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind((HOST, port))
-            return port
-    raise AssertionError("no port is free")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["SERVERS", "Server", "serve"]
+__all__ = ["HOST", "ROOT", "SERVERS", "Server", "reserved_port", "serve"]
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
@@ -46,12 +46,13 @@ class Server:
         name: str,
         application: str,
         *,
+        port: int,
         env: Mapping[str, str],
         args: Sequence[str],
         log_path: Path,
     ) -> None:
         self.name = name
-        self.port = _free_port()
+        self.port = port
         self.url = f"ws://{HOST}:{self.port}"
         self._log_path = log_path
         command = [argument.format(port=self.port) for argument in _COMMANDS[name]]
@@ -142,9 +143,9 @@ def serve(
     Fails if the server does not listen within 30 seconds, or does not end within 30 seconds of
     the signal. A server that has been stopped before is left alone.
     """
-    with tempfile.TemporaryDirectory() as directory:
+    with reserved_port() as port, tempfile.TemporaryDirectory() as directory:
         server = Server(
-            name, application, env=env or {}, args=args, log_path=Path(directory, "log")
+            name, application, port=port, env=env or {}, args=args, log_path=Path(directory, "log")
         )
         try:
             server.wait_until_ready()
@@ -155,8 +156,18 @@ def serve(
             server.kill()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """
+    Find a free port, which nobody else is given until the block ends.
+
+    A server can listen on it all the same, and again after a restart: all of them set
+    `SO_REUSEADDR`, as this does. Only Linux lets them; elsewhere the port is just free.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((HOST, 0))
+        port: int = holder.getsockname()[1]
+        if sys.platform != "linux":
+            holder.close()
+        yield port

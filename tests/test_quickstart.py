@@ -9,13 +9,17 @@ import pytest
 
 from .chromium import chromium
 from .distribution import Distribution
+from .servers import reserved_port
 from .walkthrough import Folder, blocks
 
 
 @pytest.fixture(scope="module")
-def folder(distribution: Distribution, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+def folder(
+    distribution: Distribution, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Folder]:
     """An empty folder."""
-    return Folder(tmp_path_factory.mktemp("quickstart"), distribution.wheel)
+    with reserved_port() as port:
+        yield Folder(tmp_path_factory.mktemp("quickstart"), distribution.wheel, port)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from .chromium import chromium
 from .distribution import Distribution
 from .redis_server import redis_server
+from .servers import reserved_port
 from .walkthrough import DOCS, Folder, blocks
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def folder(
     distribution: Distribution, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Folder]:
     """A project as after the tutorial of Channels."""
-    with redis_server() as redis:
-        folder = Folder(tmp_path_factory.mktemp("tutorial"), distribution.wheel)
+    with redis_server() as redis, reserved_port() as port:
+        folder = Folder(tmp_path_factory.mktemp("tutorial"), distribution.wheel, port)
         folder.ports[6379] = redis.port
         folder.run("django-admin startproject mysite")
         folder.run("cd mysite")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .distribution import install
-from .servers import HOST, ROOT
+from .servers import ROOT
 
 __all__ = ["Block", "Folder", "blocks"]
 
@@ -67,17 +67,18 @@ class Folder:
     """
     An empty folder, in which the package is installed from a wheel and nothing else is.
 
+    Args:
+        port: where the pages' server is to listen.
+
     Attributes:
         path: where commands run; `cd` changes it.
         ports: what stands for each port that the pages name, in all that is written.
     """
 
-    def __init__(self, path: Path, wheel: Path) -> None:
+    def __init__(self, path: Path, wheel: Path, port: int) -> None:
         self.path = path / "empty"
         self.path.mkdir()
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            self.ports: dict[int, int] = {8000: probe.getsockname()[1]}
+        self.ports: dict[int, int] = {8000: port}
         self._site = path / "site"
         self._wheel = wheel
         self._server: subprocess.Popen[bytes] | None = None
