@@ -40,18 +40,18 @@ class ConsumerTests(TransactionTestCase):
 
     async def opened(self, communicator: WebsocketCommunicator) -> WebsocketCommunicator:
         """Connect a communicator."""
-        connected, _ = await communicator.connect(timeout=5)
+        connected, _ = await communicator.connect(timeout=30)
         assert connected
         return communicator
 
     async def ask(self, communicator: WebsocketCommunicator, question: Any) -> Any:
         """Send a message, and return the answer."""
         await communicator.send_json_to(question)
-        return await communicator.receive_json_from(timeout=5)
+        return await communicator.receive_json_from(timeout=30)
 
     async def expect_close(self, communicator: WebsocketCommunicator, code: int) -> None:
         """Wait for the consumer to close."""
-        message = await communicator.receive_output(timeout=5)
+        message = await communicator.receive_output(timeout=30)
         assert (message["type"], message["code"]) == ("websocket.close", code)
         await communicator.disconnect()
 
@@ -97,7 +97,7 @@ class ConsumerTests(TransactionTestCase):
         for speaker in faces:
             await speaker.send_json_to({"message": "hello"})
             for listener in faces:
-                assert await listener.receive_json_from(timeout=5) == {"message": "hello"}
+                assert await listener.receive_json_from(timeout=30) == {"message": "hello"}
         assert await elsewhere.receive_nothing()
         for communicator in *faces, elsewhere:
             await communicator.disconnect()

@@ -6,12 +6,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    async_playwright,
+    expect,
+)
 
 from .chromium import ARGUMENTS, executable
-from .servers import HOST
+from .servers import HOST, PATIENCE
 
 __all__ = ["Network", "Watch", "browser", "watched"]
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 @contextlib.asynccontextmanager
@@ -19,7 +27,9 @@ async def browser() -> AsyncIterator[Browser]:
     """Run a browser until the block ends."""
     path = executable()
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=ARGUMENTS, timeout=PATIENCE * 1000
+        )
         try:
             yield browser
         finally:
@@ -55,7 +65,7 @@ class Watch:
 async def watched(browser: Browser) -> AsyncIterator[Watch]:
     """Give a context of its own, whose pages must do without errors in the console."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE * 1000)
     watch = Watch(context)
     try:
         yield watch

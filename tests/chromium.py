@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+from .servers import PATIENCE
 
-__all__ = ["ARGUMENTS", "chromium", "executable"]
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+__all__ = ["ARGUMENTS", "chromium", "executable", "window"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 #: Without most of these it looks for hosts that are not of the test.
@@ -49,11 +51,20 @@ def chromium() -> Iterator[Browser]:
     except ImportError:
         _missing("needs Playwright: `pip install playwright`")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=path, args=ARGUMENTS, timeout=PATIENCE * 1000
+        )
         try:
             yield browser
         finally:
             browser.close()
+
+
+def window(browser: Browser) -> Page:
+    """Open a window of its own."""
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE * 1000)
+    return page
 
 
 def _missing(reason: str) -> NoReturn:

@@ -115,7 +115,7 @@ class Streams(WebsocketDemultiplexer):
         "refuser": Refuser,
         "crasher": Crasher,
         "stuck": child(Stuck.as_asgi(), consumer_close_timeout=0.1),
-        "random": Random,
+        "random": child(Random.as_asgi(), consumer_close_timeout=60),  # each is to be counted out
         "census": Census,
         "room/<str:room>/": Room,
         "articles": Articles,

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .servers import ROOT
+from .servers import PATIENCE, ROOT
 
 __all__ = ["APPLICATION", "migrated", "run"]
 
@@ -35,7 +35,7 @@ def run(command: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=5 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout

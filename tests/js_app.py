@@ -164,6 +164,7 @@ class Models(WebsocketDemultiplexer):
         "state": State,
     }
     stream_capacity = 2
+    consumer_close_timeout = 60
 
 
 application = URLRouter(

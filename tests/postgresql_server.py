@@ -16,12 +16,9 @@ from typing import Any
 
 import pytest
 
-from .servers import HOST, reserved_port
+from .servers import HOST, PATIENCE, reserved_port
 
 __all__ = ["PostgreSQL", "postgresql"]
-
-#: Seconds that the server may take to start or to stop on a busy machine.
-_PATIENCE = 60
 
 #: Where Debian keeps the programs, which are not on PATH.
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -59,7 +56,7 @@ class PostgreSQL:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers. Fails if it does not within a minute."""
+        """Start it, and wait until it answers. Fails if it does not in time."""
         assert self._process is None, "PostgreSQL runs already"
         self._process = subprocess.Popen(
             self._command,
@@ -70,7 +67,7 @@ class PostgreSQL:
             start_new_session=True,  # a Ctrl-C is for the tests, which stop it then
             **self._user,
         )
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             assert self._process.poll() is None, "PostgreSQL has ended"
             assert time.monotonic() < deadline, "PostgreSQL does not answer"
@@ -82,7 +79,7 @@ class PostgreSQL:
         process, self._process = self._process, None
         process.send_signal(signal.SIGINT)  # its "fast shutdown"
         try:
-            process.wait(_PATIENCE)
+            process.wait(PATIENCE)
         finally:
             process.kill()
             process.wait()

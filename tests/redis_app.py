@@ -49,6 +49,7 @@ class Main(WebsocketDemultiplexer):
 
     consumer_classes = {"room/<str:room>/": Room, "sync": SyncRoom, "plain": Plain}
     lazy = True
+    consumer_close_timeout = 20
 
 
 application = Main.as_asgi()

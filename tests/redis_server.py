@@ -14,12 +14,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from .servers import HOST, reserved_port
+from .servers import HOST, PATIENCE, reserved_port
 
 __all__ = ["RedisServer", "redis_server"]
-
-#: Seconds that the server may take to start or to stop on a busy machine.
-_PATIENCE = 20
 
 
 class RedisServer:
@@ -41,7 +38,7 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers. Fails if it does not within 20 seconds."""
+        """Start it, and wait until it answers. Fails if it does not in time."""
         assert self._process is None, "Redis runs already"
         self._process = subprocess.Popen(
             self._command,
@@ -50,7 +47,7 @@ class RedisServer:
             # A Ctrl-C is for the tests, which stop it then.
             start_new_session=True,
         )
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             assert self._process.poll() is None, "Redis has ended"
             assert time.monotonic() < deadline, "Redis does not answer"
@@ -62,7 +59,7 @@ class RedisServer:
         process, self._process = self._process, None
         process.send_signal(how)
         try:
-            process.wait(_PATIENCE)
+            process.wait(PATIENCE)
         finally:
             process.kill()
             process.wait()

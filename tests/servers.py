@@ -13,10 +13,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["HOST", "ROOT", "SERVERS", "Server", "reserved_port", "serve"]
+__all__ = ["HOST", "PATIENCE", "ROOT", "SERVERS", "Server", "reserved_port", "serve"]
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
+#: Seconds that nothing takes, however busy the machine is and however long it stands still: only a
+#: failing test waits so long.
+PATIENCE = 60
 
 _UVICORN = ["uvicorn", "--host", HOST, "--port", "{port}", "--lifespan", "off", "--no-use-colors"]
 #: Server name to the arguments of `python -m`. `{port}` stands for the port.
@@ -72,17 +75,17 @@ class Server:
         """Return what the server and the application have written so far."""
         return self._log_path.read_text(errors="replace")
 
-    def wait_for_log(self, text: str, *, timeout: float = 20) -> str:
-        """Wait until `text` is in the log, and return the log. Fails after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+    def wait_for_log(self, text: str) -> str:
+        """Wait until `text` is in the log, and return the log. Fails after `PATIENCE`."""
+        deadline = time.monotonic() + PATIENCE
         while text not in (log := self.log()):
             assert time.monotonic() < deadline, f"{text!r} is not in the log:\n{log}"
             time.sleep(0.02)
         return log
 
-    def wait_until_ready(self, *, timeout: float = 30) -> None:
-        """Wait until the server accepts connections. Fails after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+    def wait_until_ready(self) -> None:
+        """Wait until the server accepts connections. Fails after `PATIENCE`."""
+        deadline = time.monotonic() + PATIENCE
         while True:
             assert self.process.poll() is None, f"{self.name} has ended:\n{self.log()}"
             with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), 1):
@@ -94,26 +97,24 @@ class Server:
         """Send SIGTERM, and return at once."""
         self.process.send_signal(signal.SIGTERM)
 
-    def wait(self, *, timeout: float = 30) -> float:
+    def wait(self) -> None:
         """
-        Wait until the server has ended, and return the seconds that took.
+        Wait until the server has ended. Fails after `PATIENCE`.
 
-        Fails after `timeout` seconds. Blocks: in a coroutine, call it through `asyncio.to_thread`
-        where a client of this process has to answer meanwhile.
+        Blocks: in a coroutine, call it through `asyncio.to_thread` where a client of this process
+        has to answer meanwhile.
         """
-        begin = time.monotonic()
         try:
-            self.process.wait(timeout)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(
-                f"{self.name} has not ended {timeout} seconds after SIGTERM:\n{self.log()}"
+                f"{self.name} has not ended {PATIENCE} seconds after SIGTERM:\n{self.log()}"
             ) from None
-        return time.monotonic() - begin
 
-    def stop(self, *, timeout: float = 30) -> float:
-        """End the server with SIGTERM, and return the seconds that took. See `wait`."""
+    def stop(self) -> None:
+        """End the server with SIGTERM. See `wait`."""
         self.terminate()
-        return self.wait(timeout=timeout)
+        self.wait()
 
     def kill(self) -> None:
         """End the server and its workers at once."""
@@ -140,8 +141,8 @@ def serve(
         env: environment variables added to those of this process.
         args: further command-line arguments of the server.
 
-    Fails if the server does not listen within 30 seconds, or does not end within 30 seconds of
-    the signal. A server that has been stopped before is left alone.
+    Fails if the server does not listen within `PATIENCE`, or does not end within that of the
+    signal. A server that has been stopped before is left alone.
     """
     with reserved_port() as port, tempfile.TemporaryDirectory() as directory:
         server = Server(

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from .browser import Network, Watch, browser, watched
 from .example_project import APPLICATION, migrated
-from .servers import Server, serve
+from .servers import PATIENCE, Server, serve
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -97,7 +97,7 @@ async def emptied(context: BrowserContext, url: str) -> Page:
 
 async def script(page: Page, text: str, argument: Any = None) -> Any:
     """Run the body of an async function, with the argument `given`, after the prelude."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         return await page.evaluate(f"async (given) => {{{PRELUDE}{text}}}", argument)
 
 
@@ -109,7 +109,7 @@ async def bare(context: BrowserContext, url: str) -> Page:
 
 async def becomes(page: Page, condition: str) -> None:
     """Wait until an expression is true. Playwright's own wait needs a policy that allows eval."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await page.evaluate(
             "new Promise((resolve) => {"
             f"const look = () => ({condition}) ? resolve() : setTimeout(look, 20); look();"

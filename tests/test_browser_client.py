@@ -14,15 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from .servers import ROOT, serve
+from .servers import PATIENCE, ROOT, serve
 
 FOLDER = ROOT / "tests" / "js"
 #: Those that need Node only; those that need packages too; and those that need a server too.
 PLAIN = ("inspector", "random", "request", "socket", "stream", "values")
 PACKAGES = ("package",)
 SERVED = ("libraries", "model")
-#: Seconds that nothing takes.
-TIMEOUT = 180
 
 
 def lacking(what: str) -> None:
@@ -69,7 +67,7 @@ def run(node: str, name: str, **env: str) -> str:
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=15 * PATIENCE,
     )
     failures = re.split(r"^(?= *not ok)", done.stdout, flags=re.MULTILINE)[1:]
     assert done.returncode == 0, "\n".join(failures) or done.stdout + done.stderr

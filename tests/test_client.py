@@ -39,10 +39,10 @@ from channels_demultiplexer.client import (
 from channels_demultiplexer.exceptions import FrameTooLarge, MalformedFrame
 from docs.examples import python_client
 
-from .servers import Server, serve
+from .servers import PATIENCE, Server, serve
 
-#: Seconds that anything may take on a busy machine.
-PATIENCE = 20
+#: Of each connection that does not ask for others.
+OPTIONS: dict[str, Any] = {"proxy": None, "open_timeout": PATIENCE, "close_timeout": PATIENCE}
 
 
 @pytest.fixture(scope="module", params=["uvicorn", "daphne"])
@@ -57,7 +57,7 @@ async def connected(server: Server, path: str = "/", **options: Any) -> AsyncIte
     """Connect to a path of the server."""
     async with (
         asyncio.timeout(PATIENCE),
-        connect(server.url + path, proxy=None, **options) as socket,
+        connect(server.url + path, **{**OPTIONS, **options}) as socket,
     ):
         yield socket
 
@@ -78,7 +78,7 @@ async def scripted(script: Script, **options: Any) -> AsyncIterator[Connection]:
     async with (
         asyncio.timeout(PATIENCE),
         serving(script) as url,
-        connect(url, proxy=None, subprotocols=None, **options) as socket,
+        connect(url, subprotocols=None, **{**OPTIONS, **options}) as socket,
     ):
         yield socket
 
@@ -753,7 +753,8 @@ async def test_cancelled_close_of_the_socket() -> None:
         await deaf.wait()
         socket.transport.resume_reading()
 
-    async with scripted(script) as socket:
+    # Nothing of `websockets` itself drops it.
+    async with scripted(script, close_timeout=None, ping_interval=None) as socket:
         await socket.stream("a")
         closing = asyncio.create_task(socket.close())
         await asyncio.sleep(0)

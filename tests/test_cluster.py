@@ -14,8 +14,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from .chromium import chromium
-from .servers import ROOT
+from .chromium import chromium, window
+from .servers import PATIENCE, ROOT
 
 _spec = importlib.util.spec_from_file_location("cluster", ROOT / "example" / "cluster.py")
 assert _spec is not None
@@ -50,7 +50,10 @@ class Guest:
         while True:
             try:
                 socket = await connect(
-                    self._url.replace("http", "ws") + "/ws/streams/", origin=self._url, proxy=None
+                    self._url.replace("http", "ws") + "/ws/streams/",
+                    origin=self._url,
+                    proxy=None,
+                    open_timeout=PATIENCE,
                 )
                 await socket.send(json.dumps({"stream": ROOM, "event": "open"}))
                 while json.loads(await socket.recv()).get("event") != "open":
@@ -110,7 +113,7 @@ async def test_a_conversation_survives_the_end_of_each_server(
     running: Any, how: signal.Signals, code: int
 ) -> None:
     """Each server ends and comes back in turn; who was on it comes back to the same room."""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(3 * PATIENCE):
         guests = [Guest(running.url), Guest(running.url)]
         for guest in guests:
             await guest.enter()
@@ -132,20 +135,20 @@ async def test_a_conversation_survives_the_end_of_each_server(
 def test_two_windows_go_on_while_servers_are_killed(running: Any) -> None:
     """On the page that nginx serves, a chat goes on though each server is killed in turn."""
     with chromium() as browser:
-        windows = [browser.new_page() for _ in range(2)]
-        for window in windows:
-            window.goto(running.url)
+        windows = [window(browser) for _ in range(2)]
+        for page in windows:
+            page.goto(running.url)
         for number in range(2):
             running.end_server(number, signal.SIGKILL)
-            for window in windows:
+            for page in windows:
                 # Enough frames for every stream to be open again, and for the chart to go on.
                 count = "Number(document.getElementById('frames').textContent)"
-                window.wait_for_function(
-                    f"before => {count} > before + 20", arg=window.evaluate(count)
+                page.wait_for_function(
+                    f"before => {count} > before + 20", arg=page.evaluate(count)
                 )
             for speaker, text in zip(windows, ("one", "two"), strict=True):
                 speaker.get_by_label("Message to the lobby").fill(f"{text} after {number}")
                 speaker.get_by_label("Message to the lobby").press("Enter")
-                for window in windows:
-                    window.get_by_text(f"{text} after {number}").first.wait_for()
+                for page in windows:
+                    page.get_by_text(f"{text} after {number}").first.wait_for()
             running.start_server(number)

@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -15,7 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from .example_project import APPLICATION, migrated, run
 from .redis_server import redis_server
-from .servers import Server, serve
+from .servers import PATIENCE, Server, serve
+
+#: Of each connection.
+OPTIONS: dict[str, Any] = {"proxy": None, "open_timeout": PATIENCE}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,8 @@ def test_tests_of_the_example(environment: dict[str, str], tmp_path: Path) -> No
 @pytest.mark.parametrize("options", [[], ["--mounted"]], ids=["streams", "mounted"])
 def test_talk(server: Server, environment: dict[str, str], options: list[str]) -> None:
     """The script gets every answer, and prints the messages both ways."""
-    lines = run(["talk.py", "--url", server.url, *options], environment).stdout.splitlines()
+    options = ["--url", server.url, "--timeout", f"{4 * PATIENCE}", *options]
+    lines = run(["talk.py", *options], environment).stdout.splitlines()
     assert lines[-1] == "== every answer came =="
     assert lines[-2] == "<- HTTP 403"
     sent = [line for line in lines if line.startswith("-> ")]
@@ -83,7 +88,7 @@ async def test_processes_share_redis(environment: dict[str, str]) -> None:
                 sockets = []
                 for server in first, second:
                     origin = server.url.replace("ws:", "http:")
-                    opening = connect(server.url + "/ws/demo/", origin=origin, proxy=None)
+                    opening = connect(server.url + "/ws/demo/", origin=origin, **OPTIONS)
                     socket = await stack.enter_async_context(opening)
                     await socket.send(json.dumps({"stream": "chat/lobby/", "event": "open"}))
                     await socket.recv()
@@ -91,14 +96,14 @@ async def test_processes_share_redis(environment: dict[str, str]) -> None:
                 said = {"stream": "chat/lobby/", "payload": {"message": "hello"}}
                 await sockets[0].send(json.dumps(said))
                 for socket in sockets:
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(PATIENCE):
                         assert json.loads(await socket.recv()) == said
 
 
 async def test_foreign_origin(server: Server) -> None:
     """A page of another site cannot open the socket."""
     with pytest.raises(InvalidStatus) as caught:
-        async with connect(server.url + "/ws/", origin="http://example.org", proxy=None):
+        async with connect(server.url + "/ws/", origin="http://example.org", **OPTIONS):
             pass
     assert caught.value.response.status_code == 403
 
@@ -108,10 +113,10 @@ async def test_shutdown(environment: dict[str, str], name: str, code: int) -> No
     """The server ends when it is told to, with streams open."""
     with serve(name, APPLICATION, env=environment) as server:
         origin = server.url.replace("ws:", "http:")
-        async with connect(server.url + "/ws/streams/", origin=origin, proxy=None) as socket:
+        async with connect(server.url + "/ws/streams/", origin=origin, **OPTIONS) as socket:
             await socket.send(json.dumps({"stream": "chat/lobby/", "event": "open"}))
             await socket.recv()
-            await asyncio.to_thread(server.stop, timeout=10)
+            await asyncio.to_thread(server.stop)
             with pytest.raises(ConnectionClosed):
                 await socket.recv()
             assert socket.close_code == code

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .chromium import chromium
+from .chromium import chromium, window
 from .distribution import Distribution
 from .servers import reserved_port
 from .walkthrough import Folder, blocks
@@ -58,7 +58,7 @@ def test_the_page_shows_what_each_stream_says(address: str) -> None:
     """In a browser the page shows the lines that are promised."""
     lines = expected(after="python manage.py runserver")
     with chromium() as browser:
-        page = browser.new_page()
+        page = window(browser)
         page.goto(address)
         page.wait_for_function(
             "count => document.getElementById('log').textContent.split('\\n').length > count",
@@ -70,7 +70,7 @@ def test_the_page_shows_what_each_stream_says(address: str) -> None:
 def test_what_is_said_in_a_room_is_heard_in_both_windows(address: str) -> None:
     """A second window's hello is heard in the first."""
     with chromium() as browser:
-        first, second = browser.new_page(), browser.new_page()
+        first, second = window(browser), window(browser)
         said = "document.getElementById('log').textContent.split('said').length - 1 === {}"
         first.goto(address)
         first.wait_for_function(said.format(1))

@@ -23,10 +23,8 @@ from channels_demultiplexer.client import (
 )
 
 from .redis_server import RedisServer, redis_server
-from .servers import Server, serve
+from .servers import PATIENCE, Server, serve
 
-#: Seconds that anything may take on a busy machine.
-PATIENCE = 20
 QUEUES = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 CRASHED = 1011
@@ -94,7 +92,7 @@ class Client:
     async def open(self, *names: str) -> None:
         """Open streams."""
         for name in names:
-            self._streams[name] = await self.socket.stream(name)
+            self._streams[name] = await self.socket.stream(name, open_timeout=PATIENCE)
 
     async def reopen(self, name: str) -> None:
         """Open a stream; again where its child crashes on a connection to the old Redis."""

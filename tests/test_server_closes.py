@@ -12,10 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from .servers import SERVERS, Server, serve
-
-#: Seconds that anything may take on a busy machine.
-PATIENCE = 20
+from .servers import PATIENCE, SERVERS, Server, serve
 
 #: How the last stream ends: the code and the reason of its `close`, and the socket's code.
 ENDS = {

@@ -22,11 +22,9 @@ from channels_demultiplexer.client import (
 )
 from channels_demultiplexer.frames import SUBPROTOCOL
 
-from .servers import SERVERS, Server, serve
+from .servers import PATIENCE, SERVERS, Server, serve
 
 APPLICATION = "tests.asgi_app:application"
-#: Seconds that anything may take on a busy machine.
-PATIENCE = 20
 
 
 class Traits(NamedTuple):
@@ -105,7 +103,7 @@ async def closed(socket: ClientConnection) -> tuple[int | None, str | None]:
 
 async def logged(server: Server, text: str) -> None:
     """Wait until the server's log has a text."""
-    await asyncio.to_thread(server.wait_for_log, text, timeout=PATIENCE)
+    await asyncio.to_thread(server.wait_for_log, text)
 
 
 # The socket.
@@ -325,7 +323,7 @@ async def test_shutdown(name: str) -> None:
             if traits.waits_for_clients:
                 await socket.close()
             # In a thread, for the client to answer a close.
-            await asyncio.to_thread(server.wait, timeout=PATIENCE)
+            await asyncio.to_thread(server.wait)
             await closed(socket)
         log = server.log()
     told = [

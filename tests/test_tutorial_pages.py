@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .chromium import chromium
+from .chromium import chromium, window
 from .distribution import Distribution
 from .redis_server import redis_server
 from .servers import reserved_port
@@ -59,7 +59,7 @@ def migrated(folder: Folder) -> bool:
 
 def opened(browser: Any, url: str, errors: list[str]) -> Page:
     """Open a page in a window of its own; what goes wrong in it is added to `errors`."""
-    page: Page = browser.new_page()
+    page = window(browser)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
     return page

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .distribution import install
-from .servers import ROOT
+from .servers import PATIENCE, ROOT
 
 __all__ = ["Block", "Folder", "blocks"]
 
@@ -127,7 +127,7 @@ class Folder:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=5 * PATIENCE,
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}"
@@ -150,7 +150,7 @@ class Folder:
             )
         url = self.here("http://localhost:8000/")
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE
             while True:
                 address = ("localhost", self.ports[8000])
                 with contextlib.suppress(OSError), socket.create_connection(address, 1):

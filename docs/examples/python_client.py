@@ -14,7 +14,7 @@ async def talk(uri: str, origin: str) -> None:
                 if value == {"message": "hi"}:
                     break
         async with socket.stream("articles") as articles:
-            answer = await articles.request("getArticle", {"id": 1}, timeout=5)
+            answer = await articles.request("getArticle", {"id": 1}, timeout=30)
             print(answer.status, answer.payload)
 
 

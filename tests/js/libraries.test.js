@@ -12,7 +12,7 @@ import WebSocket from "ws";
 import { Demultiplexer } from "../../channels_demultiplexer/static/channels_demultiplexer/demultiplexer.js";
 
 const url = `${process.env.SERVER}/main/`;
-const options = { timeout: 20000 };
+const options = { timeout: 60_000 };
 const client = new Demultiplexer(url, { WebSocket, minDelay: 10 });
 after(() => client.close());
 

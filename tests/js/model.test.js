@@ -17,8 +17,8 @@ const NAMES = ["eager", "refused", "unknown", "model/1/", "model/2/", "model/1/?
  * from the answer to its `open`, so that a life may get the answer that was meant for another.
  */
 const ENDS = { refused: [4001], unknown: [4404] };
-/** Milliseconds that nothing takes. */
-const PATIENCE = 3000;
+/** Milliseconds that nothing takes, however busy the machine is and however long it stands still. */
+const PATIENCE = 60_000;
 
 const name = fc.constantFrom(...NAMES);
 const step = fc.oneof(
@@ -185,7 +185,7 @@ async function check(script) {
   }
 }
 
-test("random scripts end in the state that the server has", { timeout: 120000 }, async () => {
+test("random scripts end in the state that the server has", { timeout: 10 * PATIENCE }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), check),
     { seed: Number(process.env.SEED ?? 11), numRuns: Number(process.env.RUNS ?? 60), includeErrorInReport: true, endOnFailure: true },

@@ -10,7 +10,7 @@ export function articles(panel, stream) {
   async function ask(route, payload) {
     const begin = performance.now();
     try {
-      const answer = await stream.request(route, payload, { timeout: 5000 });
+      const answer = await stream.request(route, payload, { timeout: 30_000 });
       say(statuses, answer.ok, answer.status, `${route} in ${Math.round(performance.now() - begin)} ms`);
       return answer;
     } catch (error) {
