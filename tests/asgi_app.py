@@ -26,7 +26,7 @@ from channels.generic.websocket import (  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.urls import path  # noqa: E402
 
-from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer  # noqa: E402
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer, child  # noqa: E402
 
 
 def note(text: str) -> None:
@@ -208,9 +208,16 @@ class Ending(WebsocketDemultiplexer):
     consumer_classes = {
         "tidy/<int:number>/": Tidy,
         "sync/<int:number>/": SyncTidy,
-        "deaf/<int:number>/": Deaf,
+        "deaf/<int:number>/": child(Deaf.as_asgi(), consumer_close_timeout=1),
     }
-    consumer_close_timeout = 1
+    consumer_close_timeout = 60
+
+
+class Failing(AsyncWebsocketConsumer):
+    """Raises when its client has gone."""
+
+    async def disconnect(self, code: int) -> None:
+        raise RuntimeError("fails when its client has gone")
 
 
 class Refusing(WebsocketDemultiplexer):
@@ -234,6 +241,7 @@ urlpatterns = [
     path("main/", Main.as_asgi()),
     path("refusing/", Refusing.as_asgi()),
     path("small/", Small.as_asgi()),
+    path("failing/", Failing.as_asgi()),
     path("flooded/", Flooded.as_asgi()),
     path("ending/", Ending.as_asgi()),
     path("last/<str:how>/", Last.as_asgi()),

@@ -45,14 +45,14 @@ class Traits(NamedTuple):
     shutdown: int | None = 1006
     #: Whether the server, told to stop, waits for clients to leave, for as long as it takes.
     waits_for_clients: bool = False
-    #: Seconds after a handshake for which a SIGTERM would go unnoticed by the applications.
-    settling: float = 0
+    #: Whether a SIGTERM goes unnoticed by the applications where it comes soon after a handshake.
+    settles: bool = False
     #: Arguments that shorten its own wait for connections to end by themselves.
     args: tuple[str, ...] = ()
 
 
 TRAITS = {
-    "daphne": Traits(close_reason=False, too_big=1006, settling=2.5),
+    "daphne": Traits(close_reason=False, too_big=1006, settles=True),
     "uvicorn": Traits(abnormal=1005, shutdown=1012),
     "uvicorn-wsproto": Traits(abnormal=1005, shutdown=1012),
     "hypercorn": Traits(
@@ -104,6 +104,17 @@ async def closed(socket: ClientConnection) -> tuple[int | None, str | None]:
 async def logged(server: Server, text: str) -> None:
     """Wait until the server's log has a text."""
     await asyncio.to_thread(server.wait_for_log, text)
+
+
+async def settled(server: Server) -> None:
+    """
+    Wait until Daphne has swept away what is left of handshakes, on which its shutdown stumbles.
+
+    It does so once a second, for all that have ended, and then logs how their applications have.
+    """
+    async with connected(server, "/failing/"):
+        pass
+    await logged(server, "Exception inside application: fails when its client has gone")
 
 
 # The socket.
@@ -263,6 +274,9 @@ async def test_message_over_limit_of_server(server: Server, traits: Traits) -> N
 async def test_client_floods_a_stalled_stream(server: Server) -> None:
     """A flooded stream that takes nothing ends; the socket and its other stream go on."""
     async with connected(server, "/flooded/") as socket:
+        # A child that is still on its way to its first message would take none while it stalls.
+        await socket.send('{"stream":"stuck","event":"open"}')
+        assert json.loads(await socket.recv())["event"] == "open"
 
         async def tell(**frame: Any) -> None:
             await socket.send(json.dumps(frame))
@@ -318,7 +332,8 @@ async def test_shutdown(name: str) -> None:
     with serve(name, APPLICATION, args=traits.args) as server:
         async with connected(server, "/ending/") as socket:
             await opened(socket, "tidy/3/", "sync/3/", "deaf/3/")
-            await asyncio.sleep(traits.settling)
+            if traits.settles:
+                await settled(server)
             server.terminate()
             if traits.waits_for_clients:
                 await socket.close()
