@@ -28,6 +28,9 @@ from .servers import PATIENCE, Server, serve
 QUEUES = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
 CRASHED = 1011
+#: Each test has some of its own: with pub/sub, what was said in an earlier test is heard by whoever
+#: joins the room before it has come.
+ROOMS = "abcdefg"
 
 both_layers = pytest.mark.parametrize(
     "cluster", [QUEUES, PUBSUB], indirect=True, ids=["queues", "pubsub"]
@@ -153,7 +156,7 @@ async def clients(cluster: Cluster) -> AsyncIterator[Clients]:
     """A client of each process. When they have gone, nobody is in the rooms of the tests."""
     async with pair(cluster) as clients:
         yield clients
-    for room in "a", "b", "sync":
+    for room in *ROOMS, "sync":
         await cluster.wait_for_members(room, channels=0, processes=0)
 
 
@@ -185,12 +188,12 @@ async def test_group_reaches_streams_of_all_processes(cluster: Cluster, clients:
 async def test_group_messages_keep_their_order(cluster: Cluster, clients: Clients) -> None:
     """What one stream sends to a group reaches the streams of another process in order."""
     here, there = clients
-    await here.open("room/a/")
-    await there.open("room/a/", "room/a/#2")
-    await cluster.wait_for_members("a", channels=3, processes=2)
+    await here.open("room/c/")
+    await there.open("room/c/", "room/c/#2")
+    await cluster.wait_for_members("c", channels=3, processes=2)
     for number in range(50):
-        await here.say("room/a/", number)
-    for stream in "room/a/", "room/a/#2":
+        await here.say("room/c/", number)
+    for stream in "room/c/", "room/c/#2":
         heard = [await there.heard(stream) for _ in range(50)]
         assert heard == list(range(50))
 
@@ -212,16 +215,16 @@ async def test_sync_consumer_in_group(cluster: Cluster, clients: Clients) -> Non
 async def test_group_left_when_stream_closes(cluster: Cluster, clients: Clients) -> None:
     """A stream that closes leaves its group; another of the same socket stays."""
     here, there = clients
-    await here.open("room/a/", "room/a/#2")
-    await there.open("room/a/")
-    await cluster.wait_for_members("a", channels=3, processes=2)
-    assert await here.leave("room/a/", 4321) == 4321
-    await cluster.wait_for_members("a", channels=2, processes=2)
-    await there.say("room/a/", "hi")
-    assert await here.heard("room/a/#2") == "hi"
-    assert await here.leave("room/a/#2") == 1000
-    await cluster.wait_for_members("a", channels=1, processes=1)
-    assert await here.ended("room/a/") == [4321]  # and nothing was heard since
+    await here.open("room/d/", "room/d/#2")
+    await there.open("room/d/")
+    await cluster.wait_for_members("d", channels=3, processes=2)
+    assert await here.leave("room/d/", 4321) == 4321
+    await cluster.wait_for_members("d", channels=2, processes=2)
+    await there.say("room/d/", "hi")
+    assert await here.heard("room/d/#2") == "hi"
+    assert await here.leave("room/d/#2") == 1000
+    await cluster.wait_for_members("d", channels=1, processes=1)
+    assert await here.ended("room/d/") == [4321]  # and nothing was heard since
 
 
 @both_layers
@@ -229,27 +232,27 @@ async def test_group_left_when_client_vanishes(cluster: Cluster, clients: Client
     """All streams of a socket that vanishes leave their groups; those of others stay."""
     here, there = clients
     for client in here, there:
-        await client.open("room/a/", "room/a/#2", "room/b/", "sync")
-    await cluster.wait_for_members("a", channels=4, processes=2)
+        await client.open("room/e/", "room/e/#2", "room/f/", "sync")
+    await cluster.wait_for_members("e", channels=4, processes=2)
     here.socket.transport.abort()
-    await cluster.wait_for_members("a", channels=2, processes=1)
-    await cluster.wait_for_members("b", channels=1, processes=1)
+    await cluster.wait_for_members("e", channels=2, processes=1)
+    await cluster.wait_for_members("f", channels=1, processes=1)
     await cluster.wait_for_members("sync", channels=1, processes=1)
-    await there.say("room/a/", "still here")
-    assert await there.heard("room/a/#2") == "still here"
+    await there.say("room/e/", "still here")
+    assert await there.heard("room/e/#2") == "still here"
 
 
 @both_layers
 async def test_idle_stream_goes_on(cluster: Cluster, clients: Clients) -> None:
     """With `socket_timeout` None, streams hear their group after more than 5 idle seconds."""
     here, there = clients
-    await here.open("room/a/")
-    await there.open("room/a/")
+    await here.open("room/g/")
+    await there.open("room/g/")
     # redis-py 8's timeout by default, and as long as channels_redis itself waits at a time.
     await asyncio.sleep(6)
-    await here.say("room/a/", "awake")
-    assert await here.heard("room/a/") == "awake"
-    assert await there.heard("room/a/") == "awake"
+    await here.say("room/g/", "awake")
+    assert await here.heard("room/g/") == "awake"
+    assert await there.heard("room/g/") == "awake"
 
 
 # Redis goes, and comes back.
