@@ -142,9 +142,11 @@ def test_two_windows_go_on_while_servers_are_killed(running: Any) -> None:
             running.end_server(number, signal.SIGKILL)
             for page in windows:
                 # Enough frames for every stream to be open again, and for the chart to go on.
-                count = "Number(document.getElementById('frames').textContent)"
+                shown = "document.getElementById('{}').textContent"
+                frames = f"Number({shown.format('frames')}.replace(',', ''))"
                 page.wait_for_function(
-                    f"before => {count} > before + 20", arg=page.evaluate(count)
+                    f"before => {frames} > before + 20 && {shown.format('streams')} === '6'",
+                    arg=page.evaluate(frames),
                 )
             for speaker, text in zip(windows, ("one", "two"), strict=True):
                 speaker.get_by_label("Message to the lobby").fill(f"{text} after {number}")
