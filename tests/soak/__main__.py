@@ -33,6 +33,8 @@ _RATE = 300
 _GROWTH = 0.02
 #: The same for tasks, and how many besides: with few users, their number depends on chance.
 _TASK_GROWTH, _TASKS_BY_CHANCE = 0.10, 20
+#: How many samples there have to be for that: before, users still come, and memory is still taken.
+_ENOUGH = 60
 _COMMANDS = {
     "uvicorn": "uvicorn --host 127.0.0.1 --port {port} --lifespan off --log-level warning",
     "daphne": "daphne -b 127.0.0.1 -p {port} -v 0",
@@ -61,18 +63,20 @@ class Server:
 
     async def start(self) -> None:
         """Wait until it listens."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 if self._process.returncode is not None:
                     raise RuntimeError("the server has ended")
                 with contextlib.suppress(OSError):
-                    self._socket = await connect(self.url + "stats", proxy=None, ping_interval=None)
+                    self._socket = await connect(
+                        self.url + "stats", proxy=None, ping_interval=None, open_timeout=PATIENCE
+                    )
                     return
                 await asyncio.sleep(0.05)
 
     async def stats(self) -> dict[str, Any]:
         """Return what it says of itself."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await self._socket.send("")
             figures: dict[str, Any] = json.loads(await self._socket.recv())
             return figures
@@ -166,13 +170,13 @@ async def _soak(arguments: argparse.Namespace) -> bool:
             watching.cancel()
             await asyncio.wait([watching])
         # What comes after the deadline is the end, of which nothing is to be learned.
-        samples = samples[: int(seconds)]
+        samples = samples[: int(seconds)] or [idle]
         return verdict(counts, samples, idle, *await _settled(server, idle))
 
 
 async def _settled(server: Server, idle: Sample) -> tuple[Sample, dict[str, Any]]:
     """Wait for children that are still ending, for a while."""
-    for _ in range(100):
+    for _ in range(600):
         after = await server.sample()
         if after.tasks <= idle.tasks:
             break
@@ -188,13 +192,14 @@ def verdict(
     second, last = samples[-2 * third : -third] or samples, samples[-third:]
     rss = [statistics.mean(sample.rss for sample in part) for part in (second, last)]
     tasks = [statistics.mean(sample.tasks for sample in part) for part in (second, last)]
+    enough = len(samples) >= _ENOUGH
     verdicts = {
         f"memory: {rss[0] / 1e6:.1f} MB in the second third, {rss[1] / 1e6:.1f} in the last "
         f"({rss[1] / rss[0] - 1:+.2%}, at most {_GROWTH:+.0%}); {idle.rss / 1e6:.1f} before, "
-        f"{after.rss / 1e6:.1f} after": rss[1] <= rss[0] * (1 + _GROWTH),
+        f"{after.rss / 1e6:.1f} after": not enough or rss[1] <= rss[0] * (1 + _GROWTH),
         f"tasks: {tasks[0]:.0f} in the second third, {tasks[1]:.0f} in the last; "
         f"{idle.tasks} before, {after.tasks} after": (
-            tasks[1] <= tasks[0] * (1 + _TASK_GROWTH) + _TASKS_BY_CHANCE
+            (not enough or tasks[1] <= tasks[0] * (1 + _TASK_GROWTH) + _TASKS_BY_CHANCE)
             and after.tasks <= idle.tasks
         ),
         f"groups: {stats['members']} members after": stats["members"] == 0,

@@ -19,15 +19,18 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import path
 
 from ..asgi_app import Room  # which sets Django up
+from .counts import PATIENCE
 
 # isort: split
-from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
+from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer, child
 
 #: Frames that may wait for a child.
 CAPACITY = 20
-#: Seconds until a full inbox ends its stream, and that a child has to end.
+#: Seconds until a full inbox ends the stream of a child that stalls, those for which the child then
+#: goes on, and those that it has to end. Others have all the time that there is.
 STALL_TIMEOUT = 2
-CLOSE_TIMEOUT = 3
+LATE = 5
+CLOSE_TIMEOUT = 6
 #: Bytes of a message.
 MAX_SIZE = 100_000
 #: What fills most of a frame of a flood.
@@ -161,12 +164,15 @@ class Streams(WebsocketDemultiplexer):
         "crash": Crasher,
         "close": Closer,
         "flood": Flooder,
-        "stall": Staller,
+        "slow": Staller,
+        "stall": child(
+            Staller.as_asgi(), stall_timeout=STALL_TIMEOUT, consumer_close_timeout=CLOSE_TIMEOUT
+        ),
     }
     lazy = True
     stream_capacity = CAPACITY
-    stall_timeout = STALL_TIMEOUT
-    consumer_close_timeout = CLOSE_TIMEOUT
+    stall_timeout = PATIENCE
+    consumer_close_timeout = PATIENCE
     max_frame_size = MAX_SIZE
 
 

@@ -28,7 +28,7 @@ from channels_demultiplexer.client import (
 
 from .application import FILLING
 from .counts import PATIENCE, Counts, Unexpected
-from .wild import WildSocket, WildStream, bad, cycle, stall
+from .wild import WildSocket, WildStream, bad, cycle, slow, stall
 
 #: Seconds that the server takes to answer when its users halve their pace.
 BUSY = 0.02
@@ -220,6 +220,7 @@ TAME: dict[str, Callable[[Tame], Awaitable[None]]] = {
     "sync": echo,
 }
 WILD: dict[str, Callable[[WildStream], Awaitable[None]]] = {
+    "slow": slow,
     "stall": stall,
     "cycle": cycle,
     "bad": bad,
@@ -230,6 +231,7 @@ _ROLES = [
     "flood",
     "crash",
     "stall",
+    "slow",
     "binary",
     "cycle",
     "close",

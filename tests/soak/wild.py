@@ -13,7 +13,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 
-from .application import CAPACITY, MAX_SIZE, STALL_TIMEOUT
+from .application import CAPACITY, LATE, MAX_SIZE, STALL_TIMEOUT
 from .counts import PATIENCE, Counts, Unexpected
 
 OPEN = {"event": "open", "subprotocol": None}
@@ -104,24 +104,31 @@ async def cycle(stream: WildStream) -> None:
     await stream.expect(*frames)
 
 
+async def slow(stream: WildStream) -> None:
+    """A child that takes its time holds up its socket, and loses nothing."""
+    payloads = await _fill(stream, "0.01")
+    await stream.expect(*({"payload": payload} for payload in payloads))
+    stream.socket.counts.echoes += len(payloads)
+    await stream.tell(event="close")
+    await stream.expect(closed(1000))
+
+
 async def stall(stream: WildStream) -> None:
-    """A child that takes nothing holds up its socket, and ends with 1013 if that takes too long."""
-    late = STALL_TIMEOUT + 0.5
-    query = random.choice(["0.01", "0.01", str(late), "never"])
+    """A child that takes nothing holds up its socket, and ends with 1013 as that takes too long."""
+    await _fill(stream, random.choice([str(STALL_TIMEOUT + LATE), "never"]))
+    # One is being handled, so many wait, one is too many; what comes later finds no stream.
+    await stream.expect(closed(1013), *[error(409)] * 2)
+    stream.socket.counts.stalls += 1
+
+
+async def _fill(stream: WildStream, query: str) -> list[int]:
+    """Open a stream, send more than may wait for its child, and return that."""
     await stream.tell(event="open", query=query)
     await stream.expect(OPEN)
     payloads = [stream.next() for _ in range(CAPACITY + 4)]
     for payload in payloads:
         await stream.tell(payload=payload)
-    if query == "0.01":
-        await stream.expect(*({"payload": payload} for payload in payloads))
-        stream.socket.counts.echoes += len(payloads)
-        await stream.tell(event="close")
-        await stream.expect(closed(1000))
-        return
-    # One is being handled, so many wait, one is too many; what comes later finds no stream.
-    await stream.expect(closed(1013), *[error(409)] * 2)
-    stream.socket.counts.stalls += 1
+    return payloads
 
 
 async def bad(stream: WildStream) -> None:
