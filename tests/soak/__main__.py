@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import random
-import socket
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from ..servers import ROOT, reserved_port
 from .counts import PATIENCE, Counts
 from .users import User
 
@@ -101,23 +101,21 @@ def _rss(pid: int) -> int:
 
 @contextlib.asynccontextmanager
 async def _serving(kind: str) -> AsyncIterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = _COMMANDS[kind].format(port=port).split()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", *command, "tests.soak.application:application"),
-        cwd=Path(__file__).parent.parent.parent,
-    )
-    try:
-        server = Server(process, port)
-        await server.start()
-        yield server
-        await server.close()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    with reserved_port() as port:
+        command = _COMMANDS[kind].format(port=port).split()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *command, "tests.soak.application:application"),
+            cwd=ROOT,
+        )
+        try:
+            server = Server(process, port)
+            await server.start()
+            yield server
+            await server.close()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
 
 
 async def _watch(server: Server, counts: Counts, samples: list[Sample]) -> None:
