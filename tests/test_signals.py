@@ -246,7 +246,7 @@ async def test_slow_receiver_of_an_end_holds_up_the_next_life(heard: Heard) -> N
     puppet, go = Puppet(), asyncio.Event()
 
     async def wait(**arguments: Any) -> None:
-        await go.wait()
+        await within(go.wait(), "the test")
 
     stream_closed.connect(wait)
     try:
@@ -320,7 +320,7 @@ async def test_acceptance_that_its_child_gives_up(heard: Heard, how: str) -> Non
 
     async def wait(**arguments: Any) -> None:
         begun.set()
-        await go.wait()
+        await within(go.wait(), "the test")
 
     async def child(scope: Any, receive: Any, send: Any) -> None:
         children.append(asyncio.current_task())
@@ -361,7 +361,7 @@ async def test_data_for_a_child_that_gives_up_its_acceptance(heard: Heard) -> No
 
     async def wait(**arguments: Any) -> None:
         begun.set()
-        await go.wait()
+        await within(go.wait(), "the test")
 
     puppet = Puppet()
     stream_opened.connect(wait)
