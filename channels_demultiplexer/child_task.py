@@ -29,7 +29,6 @@ class ChildTask:
         "_path",
         "_timeout",
         "killed",
-        "running",
         "task",
     )
 
@@ -37,8 +36,6 @@ class ChildTask:
         self._timeout = timeout
         self._name = name
         self._path = path
-        #: Whether the child has been started and has not finished.
-        self.running = False
         #: Whether it was cancelled because its time was over.
         self.killed = False
         #: None until `start`, and when the child has finished.
@@ -47,6 +44,11 @@ class ChildTask:
         self._finished: Callable[[BaseException | None], None] | None = None
         # Runs out when the child has had its time to end. None until it is to end.
         self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the child has been started and has not finished."""
+        return self._finished is not None
 
     def start(
         self,
@@ -61,7 +63,6 @@ class ChildTask:
             finished: called when it has finished, with what it raised or None.
         """
         # Before the task, which may run at once (asyncio.eager_task_factory).
-        self.running = True
         self._finished = finished
         self.task = asyncio.create_task(child)
         self.task.add_done_callback(self._finish)
@@ -76,6 +77,9 @@ class ChildTask:
         """Cancel a child that has not ended in time, again and again if it goes on."""
         assert self.task is not None  # the loop has run since it was started
         self._deadline = None
+        if not self.task.cancel():
+            return  # it has ended in this very moment
+        self.killed = True
         self.end()
         logger.warning(
             "stream %r of %r did not end within %s seconds and is cancelled",
@@ -83,11 +87,8 @@ class ChildTask:
             self._path,
             self._timeout,
         )
-        self.killed = True
-        self.task.cancel()
 
     def _finish(self, task: asyncio.Task[None]) -> None:
-        self.running = False
         # What it raised refers to the stream, by its traceback.
         self.task = None
         if self._deadline is not None:

@@ -31,6 +31,7 @@ from .children import (
     text,
 )
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
+from .virtual_time import VirtualLoop
 
 pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
 
@@ -788,6 +789,25 @@ async def test_child_that_returns_when_it_is_cancelled() -> None:
         client.close("a", code=3000)
         await client.expect_ended("a", 3000)
         client.log.expect("cancelled")
+
+
+async def test_child_that_ends_as_its_time_is_over() -> None:
+    """A child that has ended in the very moment in which its time is over is not cancelled."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    go = loop.create_future()
+
+    async def leaving(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await receive()
+        await go
+
+    async with unemptied({"a": leaving}, 5) as client:
+        client.close("a", code=3000)
+        await settled()
+        go.set_result(None)
+        loop.now += 5
+        await client.expect_ended("a", 3000)
 
 
 async def test_life_that_waited_has_its_own_time() -> None:
