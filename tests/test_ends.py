@@ -851,6 +851,63 @@ async def test_accept_that_its_child_gives_up() -> None:
         assert await life.receive() == text("3")
 
 
+class Refusal:
+    """Has a client's server refuse what it is given to send, once it may `go`."""
+
+    def __init__(self, client: Client) -> None:
+        self.go = asyncio.Event()
+        self._client = client
+        self._senders: set[Any] = set()
+        client.hook = self._refuse
+
+    async def _refuse(self, message: Any) -> None:
+        self._senders.add(asyncio.current_task())
+        await within(self.go.wait(), "the test")
+        raise LookupError("broken")
+
+    async def expect(self) -> None:
+        """Expect that this is logged, and that who sends has not failed."""
+        await within(asyncio.gather(*self._senders), "the sender")
+        self._client.log.expect("'/socket/': the server refused an answer")
+
+
+async def test_accept_that_its_child_gives_up_and_the_server_refuses() -> None:
+    """Its refusal is logged, and what comes later is sent."""
+    puppet = Puppet()
+    async with serving(demultiplexer({"a": puppet}, lazy=True)) as client:
+        client.open("a")
+        life = await puppet.life()
+        assert await life.receive() == CONNECT
+        refusal = Refusal(client)
+        await given_up(life.send({"type": "websocket.accept"}))
+        refusal.go.set()
+        await refusal.expect()
+        client.hook = None
+        await life.send_text("1")
+        await client.expect_frame(stream="a", payload=1)
+
+
+async def test_close_that_the_parent_gives_up_and_the_server_refuses() -> None:
+    """Its refusal is logged, and the children have been told to leave."""
+    puppet = Puppet()
+
+    class Closing(WebsocketDemultiplexer):
+        consumer_classes = {"a": puppet}
+
+        async def receive_json(self, content: Any) -> None:
+            await given_up(self.close(4000))
+            refusal.go.set()
+
+    async with serving(Closing.as_asgi()) as client:
+        life = await puppet.life()
+        assert await life.receive() == CONNECT
+        refusal = Refusal(client)
+        client.send()
+        assert await life.receive() == bye(4000)
+        await within(refusal.go.wait(), "the hook")
+        await refusal.expect()
+
+
 @pytest.mark.parametrize("message", ["accept", "close"])
 async def test_child_that_is_cancelled_in_its_send(message: str) -> None:
     """A child that is cancelled in its accept or close owes the client nothing."""
