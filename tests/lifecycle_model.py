@@ -18,7 +18,6 @@ Where it takes more than one outcome for right:
   it has handled one: when a frame that has waited went on is not known, and nobody asks for credit.
 - Under `reject`, `max_waiting_size` is never reached: what is refused counts as taken, and the
   moment of the refusal shows only in the error.
-- A life whose end the client has just been told of may take a place for that moment.
 - A consumer that is no script may take what time it wants to end.
 """
 
@@ -97,7 +96,6 @@ class Stream:
     #: Whether its child has ended, and everything about it.
     concluded: bool = False
     finished: bool = False
-    finished_at: float | None = None
     #: Whether the socket has ended before its turn came.
     late: bool = False
     #: Whether it began when nothing that was said could be heard any more.
@@ -514,9 +512,7 @@ class Model:
         live = sum(stream.counts and stream.name not in self.eager for stream in self.all)
         if name not in self.eager and live >= self.max_streams:
             return True
-        just_finished = sum(stream.finished_at == self.now for stream in self.all)
-        places = 2 * self.max_streams - live - cleaning
-        return places <= 0 or (places <= just_finished and self.fate() == "rejected")
+        return live + cleaning >= 2 * self.max_streams
 
     def add(self, name: str, subprotocols: list[str], query: str | None, now: float) -> Stream:
         self.used.add(name)
@@ -771,7 +767,6 @@ class Model:
             self.tell(sending.ends, sending.ends.code, now)
             sending.ends.answered = True
             sending.ends.finished = sending.ends.concluded
-            sending.ends.finished_at = now
 
     # The children.
 
