@@ -69,7 +69,8 @@ class Stream:
     its router misses   live    CLOSED  4403           an error, 404       (has finished)
     child finishes      CLOSING CLOSED  the client's   a `close`           (has finished)
     stall               live    CLOSED  1013           a `close`           as for its close
-    stall before start  OPENING CLOSING 1013           (at the finish)     its time when started
+    stall before start  OPENING CLOSING                (at the start)      (is not there)
+    start after a stall CLOSING CLOSED  1013           a `close`           as for its close
     end of the socket   others  CLOSED  the socket's   nothing             its time at once
     =================== ======= ======= ============== =================== ===================
 
@@ -136,7 +137,7 @@ class Stream:
         self.accepted = False
         #: What the child selected in accepting.
         self.subprotocol: str | None = None
-        #: How the stream ended. Set in CLOSING and CLOSED.
+        #: How the stream ended. Set by its end.
         self.code: int = CloseCode.NORMAL.value
         self.reason = ""
         #: Whether it stalled before it could start.
@@ -188,7 +189,9 @@ class Stream:
     def start(self) -> None:
         """Start the child. A predecessor of the same name must have finished."""
         self.child.start(self._run(), self._child_finished)
-        if not self.live:
+        if self.stalled:
+            self.stall()
+        elif not self.live:
             self.child.end()
 
     def close(self, code: int, reason: str) -> None:
@@ -196,16 +199,16 @@ class Stream:
         self._end(StreamState.CLOSING, disconnect_message(code, reason), None)
 
     def stall(self) -> None:
-        """End the stream because its inbox stayed full. Only while live."""
+        """End the stream because its inbox stayed full: where it has not started, at its start."""
         self.inbox.clear()
         self._muted = True
-        message = disconnect_message(CloseCode.TRY_AGAIN_LATER, "")
         if self.child.running:
+            message = disconnect_message(CloseCode.TRY_AGAIN_LATER, "")
             self._end(StreamState.CLOSED, message, self._closed(message))
         else:
             # The end of its predecessor is to be answered first.
             self.stalled = True
-            self._end(StreamState.CLOSING, message, None)
+            self._set_state(StreamState.CLOSING)
 
     def disconnect(self, message: Message) -> None:
         """End the stream because the socket has ended with `message`, its websocket.disconnect."""

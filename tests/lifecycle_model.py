@@ -538,7 +538,7 @@ class Model:
         before = stream.predecessor
         expect(before is None or before.finished, "a life begins before the one before is over")
         stream.life = life
-        if stream.told is not None:
+        if stream.told is not None and not stream.stalled:
             stream.told_at = self.events[self.position].time
         expect(life.scope["subprotocols"] == stream.subprotocols, "wrong subprotocols")
         expect(life.scope["query_string"] == stream.query.encode(), "wrong query_string")
@@ -595,10 +595,15 @@ class Model:
             stream.inbox = deque(list(stream.inbox)[: stream.handed])
         if stream.life is None and stream.predecessor and not stream.predecessor.finished:
             self.leave(stream, CLOSING, 1013, "")
-            self.tell(stream, 1013, now)
-            stream.muted = stream.stalled = True
+            stream.stalled = True
         else:
             self.finish_by_server(stream, 1013, "")
+
+    def over(self, stream: Stream) -> None:
+        """Tell the end of the next life of a name, where that has stalled."""
+        for each in self.all if stream.finished else ():
+            if each.predecessor is stream and each.stalled and each.state == CLOSING:
+                self.finish_by_server(each, 1013, "")
 
     def expect_opened(self, stream: Stream, credit: int | None) -> None:
         frame: dict[str, Any] = {
@@ -767,6 +772,7 @@ class Model:
             self.tell(sending.ends, sending.ends.code, now)
             sending.ends.answered = True
             sending.ends.finished = sending.ends.concluded
+            self.over(sending.ends)
 
     # The children.
 
@@ -934,8 +940,6 @@ class Model:
             if self.streams.get(stream.name) is stream:
                 del self.streams[stream.name]
             self.expect_closed(stream)
-            if stream.stalled:
-                self.empty(stream)
         elif stream.live:
             assert event.life is not None
             code = 1011
@@ -944,6 +948,7 @@ class Model:
             self.finish_by_server(stream, code, "", event.time)
         else:
             stream.finished = stream.answered or self.gone
+        self.over(stream)
         # Nobody is there to take what still waits.
         stream.inbox.clear()
         self.room()

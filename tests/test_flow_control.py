@@ -10,7 +10,7 @@ import pytest
 
 from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
-from .children import Echo, Life, Puppet, SyncEcho, bye, plain_echo, text
+from .children import CONNECT, Echo, Life, Puppet, SyncEcho, bye, plain_echo, text
 from .driver import Client, binary, connected, demultiplexer, settled, until, within
 from .virtual_time import VirtualLoop
 
@@ -360,7 +360,7 @@ async def test_stall_answers_an_open() -> None:
 
 @pytest.mark.parametrize("policy", ["pause", "close"])
 async def test_stall_of_a_life_that_waits(policy: str) -> None:
-    """A life that stalls before it could begin is answered after the one before it."""
+    """A life that stalls before it could begin is answered right after the one before it."""
     puppet = Puppet()
     attributes: dict[str, Any] = {
         "stream_capacity": 1,
@@ -381,11 +381,12 @@ async def test_stall_of_a_life_that_waits(policy: str) -> None:
         await client.expect_silence()
         first.finish()
         await client.expect_ended("a", 3000)
-        second = await puppet.life()
-        await second.receive()
-        assert await second.receive() == bye(1013)
-        second.finish()
         await client.expect_ended("a", 1013)
+        second = await puppet.life()
+        assert await second.receive() == CONNECT
+        assert await second.receive() == bye(1013)
+        await client.expect_silence()
+        second.finish()
         await (await puppet.life()).accept()
         await client.expect_opened("a")
 
