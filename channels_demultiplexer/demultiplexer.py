@@ -83,7 +83,8 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     # dispatch goes to a thread then, for the sake of such code's database connections.
     _is_plain: ClassVar[bool] = True
 
-    _known_routes: ClassVar[tuple[Any, Any, Routes]]
+    # The declarations that were worked out last, and what has come of it.
+    _known_routes: ClassVar[tuple[Any, Any, Routes] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -162,7 +163,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
     def _routes(cls) -> Routes:
         """Return what the class declares: worked out once, unless the declarations are replaced."""
         declared = (cls.consumer_classes, cls.urlpatterns)
-        known: tuple[Any, Any, Routes] | None = cls.__dict__.get("_known_routes")
+        known = cls._known_routes
         if known is None or known[0] is not declared[0] or known[1] is not declared[1]:
             routes = Routes(f"{cls.__module__}.{cls.__qualname__}", *declared)
             known = cls._known_routes = (*declared, routes)

@@ -295,6 +295,11 @@ async def test_sender_is_the_class_that_was_written() -> None:
     class Theirs(Mine):
         pass
 
+    configured: Any = Mine.as_asgi(max_streams=5)
+
+    class Late(configured.consumer_class):
+        pass
+
     senders = []
 
     async def note(sender: type, **arguments: Any) -> None:
@@ -302,7 +307,7 @@ async def test_sender_is_the_class_that_was_written() -> None:
 
     stream_opened.connect(note, sender=Mine)
     try:
-        for application in (Mine.as_asgi(max_streams=5), Theirs.as_asgi(max_streams=5)):
+        for application in (configured, Theirs.as_asgi(max_streams=5), Late.as_asgi()):
             async with Client(application) as client:
                 await client.connect()
                 client.data("a", 1)
