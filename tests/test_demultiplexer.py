@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from channels.exceptions import AcceptConnection, DenyConnection
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 from channels.routing import URLRouter
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
@@ -853,6 +853,45 @@ async def test_groups_of_children(layer: InMemoryChannelLayer) -> None:
         assert len(layer.groups["members"]) == 1
 
 
+async def test_client_comes_before_the_layer(layer: InMemoryChannelLayer) -> None:
+    """Of what comes in one moment the client's is first, as in any consumer."""
+    async with serving(Grouped.as_asgi(consumer_classes={"a": Echo})) as client:
+        await settled()
+        [channel] = layer.groups["everybody"]
+        await layer.send(channel, {"type": "news", "content": 1})
+        client.send(event="ping")
+        await client.expect_frame(event="pong")
+        await client.expect_frame(news=1)
+
+
+async def test_layer_of_the_parent() -> None:
+    """A demultiplexer may name its channel layer, as any consumer."""
+    layers = {"other": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    with override_settings(CHANNEL_LAYERS=layers):
+
+        class Elsewhere(Grouped):
+            channel_layer_alias = "other"
+
+        async with serving(Elsewhere.as_asgi(consumer_classes={"a": plain_echo})) as client:
+            layer = get_channel_layer("other")
+            await layer.group_send("everybody", {"type": "news", "content": 1})
+            await client.expect_frame(news=1)
+    assert not layer.groups
+
+
+async def test_handler_without_a_layer() -> None:
+    """Where the project has no channel layer, a handler is no reason to need one."""
+
+    class Handling(WebsocketDemultiplexer):
+        async def news(self, event: dict[str, Any]) -> None:
+            """Handle what never comes."""
+
+    with override_settings(CHANNEL_LAYERS={}):
+        async with serving(Handling.as_asgi(consumer_classes={"a": plain_echo})) as client:
+            client.data("a", 1)
+            await client.expect_frame(stream="a", payload=1)
+
+
 class BrokenLayer(InMemoryChannelLayer):
     """A channel layer that fails to receive."""
 
@@ -1158,6 +1197,25 @@ async def test_declarations_may_be_replaced() -> None:
     async with serving(application) as client:
         client.open("c")
         await client.expect_opened("c")
+
+
+async def test_declarations_are_worked_out_once() -> None:
+    """However many connections there are, a class's streams are read once."""
+
+    class Read(dict[str, Any]):
+        times = 0
+
+        def items(self) -> Any:
+            self.times += 1
+            return super().items()
+
+    streams = Read(a=Echo)
+    application = demultiplexer(streams, max_streams=5)
+    for _ in range(2):
+        async with serving(application) as client:
+            client.data("a", 1)
+            await client.expect_frame(stream="a", payload=1)
+    assert streams.times == 1
 
 
 async def test_subclass_has_its_own_streams() -> None:
