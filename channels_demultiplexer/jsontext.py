@@ -256,10 +256,14 @@ def replace_surrogates(text: str) -> str:
     """Replace lone surrogates by U+FFFD, as a browser does in what it sends."""
     try:
         text.encode()
-    except UnicodeEncodeError:
-        # The codec replaces by "?", much faster than a regular expression by anything. For that
-        # time "!2" stands for "?", and "!1" for "!".
-        text = text.replace("!", "!1").replace("?", "!2")
-        text = text.encode(errors="replace").decode().replace("?", "\ufffd")
-        text = text.replace("!2", "?").replace("!1", "!")
+    except UnicodeEncodeError as error:
+        whole, text = text[: error.start], text[error.start :]
+        # Codecs are much faster than a regular expression.
+        if "?" in text:
+            # In UTF-8 a surrogate has three bytes, all of them errors, and the first is 0xED.
+            text = text.encode(errors="surrogatepass").decode(errors="surrogateescape")
+            text = text.replace("\udced", "\ufffd").encode(errors="ignore").decode()
+        else:
+            text = text.encode(errors="replace").decode().replace("?", "\ufffd")
+        text = whole + text
     return text

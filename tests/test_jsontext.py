@@ -482,6 +482,8 @@ def test_plain() -> None:
         ("a\ud800b\udfff", "a\ufffdb\ufffd"),
         ("\udc00\ud800", "\ufffd\ufffd"),
         ("?!1!2\ud800!?", "?!1!2\ufffd!?"),
+        ("?\ud800\udced?\udcff\udc80\ufffd", "?\ufffd\ufffd?\ufffd\ufffd\ufffd"),
+        ("\udfff\ud7ff\ue000😀?한é\ud800", "\ufffd\ud7ff\ue000😀?한é\ufffd"),
     ],
 )
 def test_replace_surrogates(text: str, replaced: str) -> None:
