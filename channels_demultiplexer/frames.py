@@ -97,14 +97,10 @@ class Codec:
         self._decode = msgspec.json.Decoder(envelope).decode
         self._envelope: Any = msgspec.defstruct("_Control", [*keys, *fields], rename=names)
         self._decode_control = msgspec.json.Decoder(self._envelope).decode
-        self._members = jsontext.Members((payload_key, stream_key, text_key, event_key, *FIELDS))
-        # What may be a string that is to be decoded, by its place after the payload.
-        self._strings = {
-            0: stream_key,
-            1: text_key,
-            2: event_key,
-            3 + FIELDS.index("reason"): "reason",
-        }
+        # The members beside the payload, and those that may be strings to be decoded.
+        self._keys = (stream_key, text_key, event_key, *FIELDS)
+        self._strings = {stream_key, text_key, event_key, "reason"}
+        self._members = jsontext.Members((payload_key, *self._keys))
         self._envelopes: dict[str, Envelope] = {}
         # The parts of the frames that are written, between which names and values are spliced.
         self._stream_part = f"{{{jsontext.encode(stream_key)}:"
@@ -128,8 +124,8 @@ class Codec:
         if given is None:
             if len(text) > self._surely_small:
                 message = self._encoded(text)
-        elif given.has_few_parts and ("\\" in text or not text.isascii()):
-            # Long strings, which msgspec may refuse at their end, or would encode first.
+        elif not given.is_packed and ("\\" in text or not text.isascii()):
+            # What msgspec may refuse at its end, or would encode first.
             return self._frame(self._decode_slowly(text, given), text)
         try:
             envelope: Any = self._decode(message)
@@ -307,11 +303,15 @@ class Codec:
         except (ValueError, RecursionError):
             raise MalformedFrame("the message is not JSON") from None
         payload = found.pop(0)
-        values: list[Any] = [UNSET if part is None else Raw(part) for part in found]
-        # To decode a long string once more costs too much.
-        for index, key in self._strings.items():
-            value = known.get(key)
-            values[index] = value if isinstance(value, str) else string_of(values[index])
+        values: list[Any] = []
+        for key, part in zip(self._keys, found, strict=True):
+            value = known.get(key) if key in self._strings else None
+            if isinstance(value, str):
+                # To decode a long string once more, or to encode its text, costs too much.
+                values.append(value)
+            else:
+                raw = UNSET if part is None else Raw(part)
+                values.append(string_of(raw) if key in self._strings else raw)
         stream, opaque, event, *fields = values
         if isinstance(opaque, str):
             opaque = jsontext.replace_surrogates(opaque)

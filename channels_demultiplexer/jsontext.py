@@ -31,11 +31,11 @@ def _refuse_constant(name: str) -> None:
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
-# To find where values end: float() takes integers of any length.
+# To find where values end: what integers are is of no interest, and len() takes little memory.
 _scan: Final = json.JSONDecoder(  # type: ignore[attr-defined]  # missing in typeshed
-    parse_constant=_refuse_constant, parse_int=float
+    parse_constant=_refuse_constant, parse_int=len
 ).scan_once
-# What white space is looked through by, where there is much of it.
+# What is looked through piece by piece is looked through by so much.
 _LONG: Final = 2048
 _BLANKS: Final = frozenset(" \t\n\r")
 _BLANK: Final = re.compile(r"[ \t\n\r]*+")
@@ -68,7 +68,8 @@ def _shorten(text: str) -> str:
     within = [
         index
         for index in range(most - 1, len(text), most)
-        if text[index - 99 : index + 1].isdecimal() or text[index : index + 100].isdecimal()
+        if text[index] in _DIGITS
+        and (text[index - 99 : index + 1].isdecimal() or text[index : index + 100].isdecimal())
     ]
     if not within:
         return text
@@ -157,23 +158,23 @@ class Members:
 
         Args:
             text: the JSON text of an object.
-            decoded: gets values that are decoded on the way, by their keys; None if none should be.
+            decoded: gets strings that are decoded on the way, by their keys, and in place of other
+                values anything; None if none should be decoded.
 
         Raises:
             ValueError: if `text` is not JSON.
             TypeError: if it is JSON, but no object.
             RecursionError: if it is nested too deeply for the parser.
         """
-        # With so few commas it is mostly strings, which are decoded faster than they are concealed;
-        # all else is decoded more slowly (the benchmark `hostile`).
-        if self._all_plain and (decoded is None or text.count(",") >= len(text) // _MOSTLY_STRINGS):
+        # With so few quotes it has few members, which are decoded faster than they are concealed;
+        # many are decoded more slowly (the benchmark `hostile`).
+        if self._all_plain and (decoded is None or text.count('"') >= len(text) // _FEW_MEMBERS):
             return self._cut(text)
         return self._walk(text, {} if decoded is None else decoded)
 
     def _cut(self, text: str) -> list[str | None]:
         data = text.encode()
-        # Escapes of surrogates become ones that msgspec takes, lone or not.
-        buffer = bytearray(data.replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\uE"))
+        buffer = _conceal(data)
         try:
             found = msgspec.structs.astuple(self._decode(buffer))
         except msgspec.ValidationError:
@@ -184,6 +185,7 @@ class Members:
 
     def _walk(self, text: str, decoded: dict[str, Any]) -> list[str | None]:
         found: dict[str, str] = {}
+        names = frozenset(self._keys)
         index = _skip(text, 0)
         if text[index : index + 1] != "{":
             raise TypeError("not an object")
@@ -200,7 +202,7 @@ class Members:
                 if sign != ":":
                     raise ValueError("not JSON")
                 value, end = _scan(text, index)
-                if name in self._keys:
+                if name in names:
                     found[name] = text[index:end]
                     decoded[name] = value
                 sign, index = _sign(text, end)
@@ -211,6 +213,19 @@ class Members:
         if _skip(text, index) < len(text):
             raise ValueError("not JSON")
         return [found.get(key) for key in self._keys]
+
+
+def _conceal(data: bytes) -> bytearray:
+    """Make escapes of surrogates ones that msgspec takes, lone or not."""
+    if data.count(b"\\") >= len(data) // _FEW_ESCAPES:
+        return bytearray(data.replace(rb"\ud", rb"\ue").replace(rb"\uD", rb"\uE"))
+    # To replace is slow to pass over some bytes, such as "u". In pieces, for the sake of memory.
+    buffer = bytearray()
+    while len(buffer) < len(data):
+        end = data.find(b'"', len(buffer) + _LONG)
+        piece = data[len(buffer) : end if end > 0 else None]
+        buffer += rb"\ue".join(_SURROGATE.split(piece))
+    return buffer
 
 
 def _sign(text: str, index: int) -> tuple[str, int]:
@@ -239,7 +254,11 @@ def _skip(text: str, index: int) -> int:
 # Names that others could be taken for, or be taken for others, once their escapes are concealed.
 # Such is one with a backslash too, but msgspec takes none.
 _CONCEALABLE: Final = re.compile(r"[\ud000-\uefff\U00010000-\U0010ffff]")
-_MOSTLY_STRINGS: Final = 256
+# At most one quote in so many characters is few.
+_FEW_MEMBERS: Final = 256
+# And so is one backslash.
+_FEW_ESCAPES: Final = 16
+_SURROGATE: Final = re.compile(rb"\\u[dD]")
 
 
 def plain(text: str) -> str:

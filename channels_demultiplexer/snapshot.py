@@ -18,10 +18,10 @@ import msgspec
 
 __all__ = ["Snapshot"]
 
-# At most one part in so many characters is few; and so many are, for what msgpack can't write.
+# At most one part in so many characters is few.
 _FEW_PARTS: Final = 256
-# So many parts to each list or object are many.
-_MANY_PARTS: Final = 16
+# At least one escape in so many characters is many.
+_MANY_ESCAPES: Final = 10
 _pack: Final = msgspec.msgpack.Encoder().encode
 
 _Lists = list[list[Any]]
@@ -40,24 +40,25 @@ class Snapshot:
         RecursionError: if it is nested too deeply.
     """
 
-    __slots__ = ("_holders", "_known", "_write", "has_few_parts", "text", "value")
+    __slots__ = ("_holders", "_known", "_write", "has_few_parts", "is_packed", "text", "value")
 
     def __init__(self, value: Any, text: str) -> None:
         #: What it was made of.
         self.text = text
         self.value = value
-        # To encode a long string costs more than to decode it, and so does a lone surrogate. Parts
-        # are compared by identity where they are few, or else where few lists and objects have
-        # them.
-        self._holders = _holders(value, len(text) // _FEW_PARTS, sys.maxsize)
+        # To encode a long string costs more than to decode it, and so does a lone surrogate. Where
+        # parts are few, or lone surrogates may be many, they are compared by identity.
+        self._holders = _holders(value, len(text) // _FEW_PARTS)
         #: Whether it has few parts for its text. Only `value` itself matches then.
         self.has_few_parts = self._holders is not None
         self._write = _packed
         self._known: Any = None
         if self._holders is None:
             self._known = _packed(value)
-            if self._known is None:
-                self._holders = _holders(value, _FEW_PARTS, _MANY_PARTS)
+            if self._known is None and text.count("\\") >= len(text) // _MANY_ESCAPES:
+                self._holders = _holders(value, sys.maxsize)
+        #: Whether msgpack can write it, and has, so that there is no lone surrogate in it.
+        self.is_packed = self._known is not None
         if self._holders is not None:
             self._known = (_sizes(*self._holders), [*_parts(*self._holders)])
         elif self._known is None:
@@ -84,12 +85,8 @@ class Snapshot:
         )
 
 
-def _holders(value: Any, most: int, each: int) -> tuple[_Lists, _Dicts] | None:
-    """
-    Return all lists and all dicts within a value.
-
-    None where there are more than `most` parts, and fewer than `each` for each list and dict.
-    """
+def _holders(value: Any, most: int) -> tuple[_Lists, _Dicts] | None:
+    """Return all lists and dicts within a value; None where they have more than `most` parts."""
     lists: _Lists = []
     dicts: _Dicts = []
     parts = [value]
@@ -102,7 +99,7 @@ def _holders(value: Any, most: int, each: int) -> tuple[_Lists, _Dicts] | None:
             parts += part.values()
         else:
             continue
-        if most < len(parts) < each * (len(lists) + len(dicts)):
+        if len(parts) > most:
             return None
     return lists, dicts
 
