@@ -34,6 +34,9 @@ _BACKSLASH = r"\\"
 _QUOTE = r"\""
 _STRING = f'"{_LONE}",'
 _EMPTY = '"",'
+_SHORT_STRING = '"u",'
+_LONG_STRING = f'"{"u" * 200}",'
+_MIXED_STRING = f'"{("u" * 14 + _LONE) * 10}",'
 _LONG = "1" * 4301
 _NAME = '"stream":1,'
 _PAYLOAD = '"payload":1,'
@@ -55,6 +58,8 @@ def frames(size: int) -> dict[str, str]:
     members = "".join(f'"{number}":0,' for number in range(size // 10))
     text, lone, cyrillic = many("x"), many(_LONE), many("ж")
     deep = many("[" * 200 + "]" * 200 + ",")
+    # Over what looks a little like an escape a search is slow.
+    runs, fives = (many(part * 199 + ",") for part in "u5")
     return {
         # Names and contents that are none.
         "empty name": f'{{"stream":"","payload":1,{keys}"":0}}',
@@ -115,6 +120,19 @@ def frames(size: int) -> dict[str, str]:
         "commas between reasons": control("close", f'"reason":"{many(_LONE + ",")}"'),
         "commas between opaque text": f'{{"stream":"a","text":"{many(_LONE + ",")}"}}',
         "lists of a lone surrogate": data(f"[{many(f'[{_STRING[:-1]}],')}0]"),
+        "runs of u and a lone surrogate": data(f'"{runs}{_LONE}"'),
+        "a lone surrogate and runs of 5": data(f'"{_LONE}{fives}"'),
+        "strings of u and a lone surrogate": data(f"[{many(_LONG_STRING)}{_STRING}0]"),
+        "strings of u and lone surrogates": data(f"[{many(_MIXED_STRING)}0]"),
+        "members of u and a lone surrogate": data(f'"{_LONE}"', many(f'"":{_LONG_STRING}')),
+        "opaque u and a lone surrogate": f'{{"stream":"a","text":"é{runs}{_LONE}"}}',
+        "opaque ? and a lone surrogate": f'{{"stream":"a","text":"{many("?!")}{_LONE}"}}',
+        "a lone surrogate and reasons of ?": control("close", f'"reason":"{_LONE}{many("?")}"'),
+        "nulls and a lone surrogate": data(f'[{many("null,")}"{_LONE}"]'),
+        "short strings and a lone surrogate": data(f'[{many(_SHORT_STRING)}"{_LONE}"]'),
+        "spaces before commas and a lone surrogate": data(
+            f"[{many('0' + ' ' * 199 + ',')}{_STRING}0]"
+        ),
         "keys of a lone surrogate": data(f'{{{many(f"{_STRING[:-1]}:0,")}"":0}}'),
         # Integers of more digits than int() takes.
         "numbers and a long one": data(f"[{ones}{_LONG}]"),
