@@ -406,6 +406,20 @@ async def test_frame_that_does_not_reach_a_stream_counts_once(frame: dict[str, A
         await expect_grant(client, "a", 2)
 
 
+async def test_frame_that_a_subclass_passes_on_counts_once() -> None:
+    """It has reached its stream, and does not count as kept beside that."""
+    puppet = Puppet()
+    application = Keeping.as_asgi(consumer_classes={"a": puppet}, stream_capacity=4)
+    async with serving(application) as client:
+        life = await credited(client, puppet, credit=4)
+        client.data("a", 1)
+        assert await life.receive() == text("1")
+        await client.expect_silence()
+        client.data("a", 2)
+        assert await life.receive() == text("2")
+        await expect_grant(client, "a", 2)
+
+
 async def test_frame_of_another_stream_leaves_the_credit_alone() -> None:
     """What a subclass sends to a stream in the client's place takes nothing of its credit there."""
     puppet, other = Puppet(), Puppet()
@@ -417,8 +431,7 @@ async def test_frame_of_another_stream_leaves_the_credit_alone() -> None:
         client.data("a", "elsewhere")
         client.data("b", 1)
         client.data("b", 2)
-        await settled()
-        assert client.unread == 0
+        await client.expect_silence()
         assert await life.receive() == text('"elsewhere"')
         assert await life.receive() == text("1")
         assert await life.receive() == text("2")
