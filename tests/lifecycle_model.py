@@ -796,6 +796,9 @@ class Model:
         if stream.asking and not stream.handed:
             stream.asking -= 1
             stream.given_up = True
+            # What waits for room was to go straight to it.
+            self.resumed_at = None
+            self.room()
 
     def room(self) -> None:
         """Deliver the frame that waits for room, where there is some."""
