@@ -130,7 +130,10 @@ class Client:
         finally:
             logging.getLogger().removeHandler(self.log)
             self._gone.set()
-            while not self.task.done():  # the test has failed
+            # The test has failed, and is not to hang where the application cannot be cancelled.
+            for _ in range(100):
+                if self.task.done():
+                    break
                 self.task.cancel()
                 await asyncio.wait({self.task}, timeout=0.1)
 
