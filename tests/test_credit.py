@@ -439,6 +439,25 @@ async def test_frame_of_another_stream_leaves_the_credit_alone() -> None:
         await expect_grant(client, "b", 1)
 
 
+async def test_frame_of_another_stream_that_waits_for_room_leaves_the_credit_alone() -> None:
+    """Nor does it where it had to wait: what is granted meanwhile is the client's own."""
+    puppet, other = Puppet(), Puppet()
+    application = Keeping.as_asgi(consumer_classes={"a": puppet, "b": other}, stream_capacity=2)
+    async with serving(application) as client:
+        life = await credited(client, other, "b", 2)
+        client.data("b", 1)
+        client.data("b", 2)
+        client.data("a", "elsewhere")
+        await settled()
+        assert await life.receive() == text("1")
+        await expect_grant(client, "b", 1)
+        client.data("b", 3)
+        client.send(event="ping")
+        await client.expect_frame(event="pong")
+        for payload in "2", '"elsewhere"', "3":
+            assert await life.receive() == text(payload)
+
+
 @pytest.mark.parametrize("echo", [Echo, SyncEcho])
 async def test_consumers(echo: Any) -> None:
     """An ordinary consumer answers a long conversation of a client that keeps to its credit."""
