@@ -110,8 +110,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         # frame that has not been delivered.
         self._given: Snapshot | None = None
         self._undelivered: str | None = None
-        # Whether it may be in its groups, has been told of the connect, and of the disconnect.
-        self._joined = False
+        # Whether it has been told of the connect, and of the disconnect.
         self._connected = False
         self._disconnected = False
 
@@ -243,7 +242,6 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
 
     async def websocket_connect(self, message: Message) -> None:
         """Join the groups and connect, as Channels' own does, and note how far that has come."""
-        self._joined = True
         for group in self.groups:
             await self.channel_layer.group_add(group, self.channel_name)
         self._connected = True
@@ -269,7 +267,7 @@ class WebsocketDemultiplexer(AsyncJsonWebsocketConsumer):  # type: ignore[misc] 
         """Leave nothing behind, however the connection has ended."""
         message = {"type": "websocket.disconnect", "code": code.value}
         self._connection.disconnect(message)
-        if self._joined and not self._disconnected:
+        if not self._disconnected:
             # A task, so that another cancellation does not keep the class from leaving its groups.
             await self._connection.finish(asyncio.create_task(self._leave_late(message)))
         else:
