@@ -246,6 +246,21 @@ async def test_eager_stream_opens_unasked_and_silently() -> None:
         await client.expect_silence()
 
 
+async def test_eager_streams_wait_for_the_socket() -> None:
+    """An eager stream opens when the server has taken the socket's accept, and not before."""
+    puppet, taken = Puppet(), asyncio.Event()
+    async with Client(demultiplexer({"a": puppet})) as client:
+        client.hook = lambda message: taken.wait()
+        client.feed({"type": "websocket.connect"})
+        await settled()
+        assert client.unheard == 1
+        assert not puppet.lives
+        client.hook = None
+        taken.set()
+        await puppet.life()
+        assert (await client.receive())["type"] == "websocket.accept"
+
+
 async def test_close() -> None:
     """A `close` is acknowledged with its own code and reason."""
     async with connected({"a": Echo}) as client:
@@ -926,6 +941,7 @@ async def test_socket_that_needs_its_layer() -> None:
     [
         ((), 1000, ""),
         ((True,), 1000, ""),
+        ((0,), 4000, ""),
         ((4001,), 4001, ""),
         ((4001, "é"), 4001, "é"),
         ((CloseCode.REFUSED, SafeString("why")), 4403, "why"),

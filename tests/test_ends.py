@@ -281,6 +281,8 @@ async def test_crash_of_the_parent(
             assert tidy(codes, 1011)
         elif where == "disconnect":
             assert tidy(codes, 1001)
+        else:
+            assert ("parent", 1011) in codes
 
 
 async def test_parent_that_stops() -> None:
