@@ -781,7 +781,7 @@ async def test_frames_that_take_long() -> None:
 
     class Slow(WebsocketDemultiplexer):
         async def receive_json(self, content: Any, **kwargs: Any) -> None:
-            loop.worked += 0.0012
+            loop.now += 0.0012
 
     async with Client(Slow.as_asgi(consumer_classes={"a": Echo})) as client:
         await client.connect()

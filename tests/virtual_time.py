@@ -48,8 +48,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     An event loop whose clock goes on only while nothing can be done, and then jumps.
 
     It waits for threads, except for those that wait for it, in asgiref's `async_to_sync`. While it
-    runs, `time.monotonic` tells `worked`: the demultiplexer lets others run when it has worked for
-    long, which on a busy machine would be at any time.
+    runs, `time.monotonic` tells its time too: the demultiplexer lets others run when it has worked
+    for long, which on a busy machine would be at any time.
 
     Args:
         real_threads: whether what is handed to a thread runs in one. Else it runs in the loop's, in
@@ -58,8 +58,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, *, real_threads: bool = True) -> None:
         self.now = 0.0
-        #: Seconds that work has taken: none, unless a test says so.
-        self.worked = 0.0
+        #: What `time.monotonic` is meanwhile.
+        self.monotonic: Callable[[], float] = self.time
         #: Seconds that each turn takes, for tests in which there is always something to do.
         self.turn = 0.0
         #: How many threads are at work for the loop, and do not wait for it.
@@ -74,7 +74,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def run_forever(self) -> None:
-        with _clock(lambda: self.worked):
+        with _clock(self.monotonic):
             super().run_forever()
 
     def run_in_executor(self, executor: Any, function: Any, *args: Any) -> Any:
