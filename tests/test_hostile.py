@@ -11,9 +11,10 @@ import pytest
 from benchmarks import hostile
 from benchmarks.measure import Skipped
 
-#: How many times what `json.loads` costs, by who handles the frame; counts differ a little from one
-#: Python and processor to another.
+#: How many times what `json.loads` costs, by who handles the frame.
 _BOUNDS = {"frame": 3, "read": 3}
+#: From one Python and processor to another counts differ by some percent.
+_SCATTER = 1.05
 #: What costs more than that.
 _DEAREST = {
     # Where lone surrogates are few beside much else, marshal compares, and it encodes each string.
@@ -62,7 +63,7 @@ def test_instructions() -> None:
     dear = {
         key: ratio
         for key, ratio in ratios.items()
-        if round(ratio, 1) > _DEAREST.get(key, _BOUNDS[key[1]])
+        if ratio > _SCATTER * _DEAREST.get(key, _BOUNDS[key[1]])
     }
     assert dear == {}
     # Less would mean that the frames were not read at all.
