@@ -145,6 +145,7 @@ class Members:
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = keys
+        self._key_set = frozenset(keys)
         names = {f"member_{number}": key for number, key in enumerate(keys)}
         fields = [(name, msgspec.Raw | UnsetType, UNSET) for name in names]
         self._decode = msgspec.json.Decoder(
@@ -185,7 +186,6 @@ class Members:
 
     def _walk(self, text: str, decoded: dict[str, Any]) -> list[str | None]:
         found: dict[str, str] = {}
-        names = frozenset(self._keys)
         index = _skip(text, 0)
         if text[index : index + 1] != "{":
             raise TypeError("not an object")
@@ -202,7 +202,7 @@ class Members:
                 if sign != ":":
                     raise ValueError("not JSON")
                 value, end = _scan(text, index)
-                if name in names:
+                if name in self._key_set:
                     found[name] = text[index:end]
                     decoded[name] = value
                 sign, index = _sign(text, end)
