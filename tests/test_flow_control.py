@@ -12,7 +12,7 @@ from channels_demultiplexer.demultiplexer import WebsocketDemultiplexer
 
 from .children import CONNECT, Echo, Life, Puppet, SyncEcho, bye, plain_echo, text
 from .driver import Client, binary, connected, demultiplexer, settled, until, within
-from .virtual_time import VirtualLoop
+from .virtual_time import running_loop
 
 pytestmark = pytest.mark.usefixtures("database_checks")
 
@@ -776,8 +776,7 @@ async def test_client_that_always_has_another_frame(frame: dict[str, Any], paren
 
 async def test_frames_that_take_long() -> None:
     """Where each message takes long, others get their turn sooner, and not after the first."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
+    loop = running_loop()
 
     class Slow(WebsocketDemultiplexer):
         async def receive_json(self, content: Any, **kwargs: Any) -> None:

@@ -20,7 +20,7 @@ from .children import Echo, SyncEcho, crashing
 from .driver import Client, connected, demultiplexer
 from .lifecycle import Scenario, play
 from .lifecycle_model import Violation, check
-from .virtual_time import VirtualLoop
+from .virtual_time import running_loop
 
 RUNS = int(os.environ.get("LIFECYCLE_RUNS", "2000"))
 SEED = int(os.environ.get("LIFECYCLE_SEED", "3265655470"))
@@ -48,9 +48,7 @@ def test_random_connections_keep_the_protocol() -> None:
 
 def let_time_pass() -> None:
     """Let time pass though there is always something to do."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    loop.turn = 0.001
+    running_loop().turn = 0.001
 
 
 # One stream's trouble is that stream's alone.

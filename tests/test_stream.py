@@ -31,7 +31,7 @@ from .children import (
     text,
 )
 from .driver import Client, binary, connected, demultiplexer, serving, settled, until, within
-from .virtual_time import VirtualLoop
+from .virtual_time import running_loop
 
 pytestmark = pytest.mark.usefixtures("task_factory", "database_checks")
 
@@ -793,8 +793,7 @@ async def test_child_that_returns_when_it_is_cancelled() -> None:
 
 async def test_child_that_ends_as_its_time_is_over() -> None:
     """A child that has ended in the very moment in which its time is over is not cancelled."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
+    loop = running_loop()
     go = loop.create_future()
 
     async def leaving(scope: Any, receive: Any, send: Any) -> None:

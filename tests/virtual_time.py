@@ -128,6 +128,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._count(-1)
 
 
+def running_loop() -> VirtualLoop:
+    """Return the loop of a test, to let its time pass."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
+
+
 @contextlib.contextmanager
 def _clock(read: Callable[[], float]) -> Iterator[None]:
     """Have `read` for `time.monotonic`."""
