@@ -95,6 +95,12 @@ async def say(socket: ServerConnection, *events: str, **fields: Any) -> None:
         await socket.send(json.dumps({"stream": "a", "event": event, **fields}))
 
 
+async def burst(socket: ServerConnection) -> None:
+    """Send five messages of the stream `a`, from 0 on."""
+    for number in range(5):
+        await socket.send(f'{{"stream":"a","payload":{number}}}')
+
+
 async def rest(stream: Stream) -> list[Any]:
     """Return what comes until the stream ends."""
     return [value async for value in stream]
@@ -551,8 +557,7 @@ async def test_mailbox_at_the_opening() -> None:
     async def script(socket: ServerConnection) -> None:
         await expect(socket, event="open")
         await say(socket, "open", subprotocol=None)
-        for number in range(5):
-            await socket.send(f'{{"stream":"a","payload":{number}}}')
+        await burst(socket)
         await expect(socket, event="close", code=1000)
         await say(socket, "close", code=1000, reason="")
 
@@ -1153,8 +1158,7 @@ async def test_overflow_while_closing() -> None:
         await expect(socket, event="open")
         await say(socket, "open", subprotocol=None)
         await expect(socket, event="close", code=1000)
-        for number in range(5):
-            await socket.send(f'{{"stream":"a","payload":{number}}}')
+        await burst(socket)
         await say(socket, "close", code=1000, reason="")
         await socket.wait_closed()
 
@@ -1173,8 +1177,7 @@ async def test_overflow_and_the_end_of_the_socket() -> None:
     async def script(socket: ServerConnection) -> None:
         await expect(socket, event="open")
         await say(socket, "open", subprotocol=None)
-        for number in range(5):
-            await socket.send(f'{{"stream":"a","payload":{number}}}')
+        await burst(socket)
         await expect(socket, event="close", code=1013)
 
     async with scripted(script) as socket:
